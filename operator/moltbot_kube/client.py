@@ -18,7 +18,7 @@ import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
 
 from moltbot_kube.connection import Connection, connect
-from moltbot_kube.errors import ApiError, NotFound, Unreachable, error_from_status
+from moltbot_kube.errors import ApiError, Conflict, Invalid, NotFound, Unreachable, error_from_status
 from moltbot_kube.resources import EVENTS, Object, Resource
 
 REQUEST_SECONDS = 30.0  # as client-go's controllers; a slower answer is as good as none
@@ -166,7 +166,13 @@ class Kube:
                 metadata["uid"] = uid
             patch = {**patch, "metadata": metadata}
         path = resource.path(namespace, name, subresource)
-        return await self.request("PATCH", path, query={"fieldManager": field_manager}, body=patch, content_type=_MERGE_PATCH)
+        try:
+            return await self.request("PATCH", path, query={"fieldManager": field_manager}, body=patch, content_type=_MERGE_PATCH)
+        except Invalid as error:
+            if uid is not None and any(cause.field == "metadata.uid" for cause in error.causes):
+                # a patch knows no uid precondition: another uid reads as an edit of an immutable field
+                raise Conflict(str(error), status=error.status, reason=error.reason, causes=error.causes) from error
+            raise
 
     async def get_scale(self, resource: Resource, name: str, namespace: str) -> Object | None:
         """The Scale of an object, or None. At 0 the API leaves `spec.replicas` out."""
