@@ -1,0 +1,96 @@
+"""Params of the methods that are served: versions 3 and 4 together, for one connection may speak either. Unknown properties are refused,
+as everywhere."""
+
+from __future__ import annotations
+
+from moltbot_protocol.schema import Shape, anything, array, boolean, either, integer, nullable, one_of, shape, text
+
+# A session key of the official clients has up to 512 characters; ids and labels are shorter.
+SESSION_KEY = text(1, 512)
+_NAME = text(1, 256)
+_LABEL = text(1, 512)
+MAX_MESSAGE = 1_000_000
+
+NOTHING = shape()
+HEALTH = shape(probe=boolean(), includeSensitive=boolean())
+STATUS = shape(includeChannelSummary=boolean())
+
+_HISTORY = {
+    "agentId": _NAME,
+    "cursor": text(0, 4096),
+    "limit": integer(1, 1000),
+    "maxBytes": integer(1024),
+    "offset": integer(0),
+    "pendingBefore": integer(1),
+    "inputRunIds": array(_NAME, 50),
+    "messageId": _NAME,
+    "sessionId": _NAME,
+    "maxChars": integer(1, 500_000),
+}
+CHAT_HISTORY = Shape({"sessionKey": SESSION_KEY}, _HISTORY)
+_BY_LINK = shape({"shortId": _NAME, "agentId": _NAME}, slugHint=_NAME, limit=integer(1, 1000), maxBytes=integer(1024))
+
+
+class _Startup(Shape):
+    """A session by its key, or by a short link."""
+
+    def __call__(self, value: object, path: str = "") -> None:
+        (_BY_LINK if isinstance(value, dict) and "shortId" in value else CHAT_HISTORY)(value, path)
+
+
+CHAT_STARTUP: Shape = _Startup()
+CHAT_SEND = shape(
+    {"sessionKey": SESSION_KEY, "message": text(0, MAX_MESSAGE), "idempotencyKey": _NAME},
+    agentId=_NAME,
+    sessionId=_NAME,
+    thinking=text(0, 64),
+    fastMode=either(boolean(), one_of("auto")),
+    fastAutoOnSeconds=integer(1),
+    deliver=boolean(),
+    originatingChannel=text(0, 256),
+    originatingTo=text(0, 256),
+    originatingAccountId=text(0, 256),
+    originatingThreadId=text(0, 256),
+    attachments=array(anything(), 32),
+    timeoutMs=integer(0),
+    systemInputProvenance=anything(),
+    systemProvenanceReceipt=text(0, 65536),
+    suppressCommandInterpretation=boolean(),
+    clarification=anything(),
+)
+CHAT_ABORT = shape({"sessionKey": SESSION_KEY}, agentId=_NAME, runId=_NAME)
+CHAT_METADATA = shape(agentId=_NAME, sessionKey=SESSION_KEY)
+
+SESSIONS_LIST = shape(
+    limit=integer(1),
+    offset=integer(0),
+    activeMinutes=integer(1),
+    includeGlobal=boolean(),
+    includeUnknown=boolean(),
+    configuredAgentsOnly=boolean(),
+    includeDerivedTitles=boolean(),
+    includeLastMessage=boolean(),
+    label=_LABEL,
+    spawnedBy=_NAME,
+    agentId=_NAME,
+    search=text(0, 4096),
+    archived=either(boolean(), text(1, 32)),
+)
+SESSIONS_DESCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME, includeDerivedTitles=boolean(), includeLastMessage=boolean())
+SESSIONS_MESSAGES_SUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME, includeApprovals=boolean())
+SESSIONS_MESSAGES_UNSUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME)
+SESSIONS_BRANCHES_LIST = shape({"key": SESSION_KEY}, agentId=_NAME, sessionId=_NAME)
+
+MODELS_LIST = shape(view=text(1, 64), agentId=_NAME, provider=_NAME, sessionKey=SESSION_KEY, includeUnavailable=boolean())
+AGENT_IDENTITY_GET = shape(agentId=nullable(_NAME), sessionKey=nullable(SESSION_KEY))
+BY_SESSION = shape({"sessionKey": SESSION_KEY}, agentId=_NAME)
+TASKS_LIST = Shape({}, {"limit": integer(1), "offset": integer(0)}, open=True)
+COMMANDS_LIST = Shape({}, {"agentId": _NAME}, open=True)
+
+DEVICE_PAIR_REQUEST = shape({"requestId": _NAME})
+DEVICE_PAIR_REMOVE = shape({"deviceId": _NAME})
+DEVICE_TOKEN_ROTATE = shape({"deviceId": _NAME, "role": _NAME}, scopes=array(_NAME, 32))
+DEVICE_TOKEN_REVOKE = shape({"deviceId": _NAME, "role": _NAME})
+
+# Methods whose params are not served yet: only that they are an object.
+UNREAD = Shape({}, {}, open=True)
