@@ -62,6 +62,7 @@ class Reason(StrEnum):
     AWAKE = "Awake"
     IDLE = "Idle"
     NEVER = "Never"
+    REQUESTED = "Requested"
     BUSY = "Busy"
     BACKUP_FAILED = "BackupFailed"
     # SecretsReady

@@ -66,12 +66,16 @@ class ActionRecord(StatusModel):
     result: Literal["done", "running", "superseded", "ignored", "refused"] = Field(description="What became of it.")
     time: Time = Field(description="When that was decided.")
     message: Sentence | None = Field(default=None, description="Why.")
+    instance: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of the pod that it was asked of, so that a restarted operator neither forgets nor repeats it."
+    )
 
 
 class Usage(StatusModel):
     """What it has cost so far."""
 
     awake_seconds: int | None = Field(default=None, ge=0, description="Time awake in all.")
+    counted_at: Time | None = Field(default=None, description="Until when awakeSeconds has been counted; absent while no pod is there.")
     tokens: int | None = Field(default=None, ge=0, description="Tokens of the model, as the gateway reports them.")
 
 

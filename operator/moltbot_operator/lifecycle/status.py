@@ -10,21 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-# Newest entries kept (internals.md).
-HISTORY_KEPT = 12
-ACTIONS_KEPT = 8
+from moltbot_api.conditions import ConditionType, Phase, Reason
+from moltbot_api.status import HISTORY_LENGTH
 
-
-class Phase(StrEnum):
-    """For people only; code reads conditions."""
-
-    PENDING = "Pending"
-    WAKING = "Waking"
-    AWAKE = "Awake"
-    DRAINING = "Draining"
-    ASLEEP = "Asleep"
-    SUSPENDED = "Suspended"
-    FAILED = "Failed"
+__all__ = ["HISTORY_LENGTH", "ConditionType", "Phase", "Reason"]
 
 
 class Truth(StrEnum):
@@ -39,9 +28,9 @@ class Truth(StrEnum):
 class Condition:
     """`since` is lastTransitionTime: it moves only when the status (True, False) does. `generation` is observedGeneration."""
 
-    type: str
+    type: ConditionType
     status: Truth
-    reason: str
+    reason: Reason
     message: str
     since: datetime
     generation: int
@@ -49,7 +38,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A change of phase. `reason` is one CamelCase word."""
+    """A change of phase; `reason` in words."""
 
     phase: Phase
     time: datetime
@@ -66,20 +55,20 @@ class ActionKind(StrEnum):
 
 
 class ActionResult(StrEnum):
-    """`Running` is written before anything is done, with the pod it is done to: a restarted operator neither forgets nor repeats it."""
+    """`running` is written before anything is done, with the pod it is done to: a restarted operator neither forgets nor repeats it."""
 
-    RUNNING = "Running"
-    DONE = "Done"
-    REFUSED = "Refused"
-    SUPERSEDED = "Superseded"
-    IGNORED = "Ignored"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRecord:
-    """What became of one annotation. `requested` is the annotation's text as it was; `time` is when this result was reached.
+    """What became of the newest annotation of a kind. `requested` is the annotation's text as it was; `time` is when this was decided.
 
-    `instance`: uid of the pod it is done to, `None` when there was none.
+    `instance`: uid of the pod that it is asked of, `None` when there was none.
     """
 
     action: ActionKind
@@ -92,7 +81,11 @@ class ActionRecord:
 
 @dataclass(frozen=True, slots=True)
 class LastWake:
-    """`breakdown`: step → milliseconds since the step before it."""
+    """`reason`: page, request, message, job (also: woken for one), person or start. `seconds` from scale-up to open.
+
+    `breakdown` in milliseconds: `pod` and `address` by the operator's clock, each since the one before; `listening`, `restored` and `open`
+    as the gateway says, each since its own exec.
+    """
 
     time: datetime
     reason: str
@@ -105,8 +98,8 @@ class LastBackup:
     """`time`: when the bucket was last found equal to the state."""
 
     time: datetime
-    snapshot: str
-    bytes: int
+    snapshot: str | None
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +114,17 @@ class Recorded:
 class Usage:
     """`counted_at`: until when `awake_seconds` has been counted; `None` while no pod is there. `tokens` is what the pod says."""
 
-    awake_seconds: float = 0.0
+    awake_seconds: int = 0
     tokens: int = 0
     counted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleStatus:
-    """The lifecycle's part of the status. `conditions` are the lifecycle's own types and those that the pod reports."""
+    """The lifecycle's part of the status.
+
+    `conditions`: Ready, Sleeping and Progressing, and those that the pod reports (ModelReady, BackupReady, StorageReady) while it says so.
+    """
 
     phase: Phase = Phase.PENDING
     conditions: tuple[Condition, ...] = ()
@@ -137,11 +133,21 @@ class LifecycleStatus:
     next_wake: datetime | None = None
     last_backup: LastBackup | None = None
     last_wake: LastWake | None = None
-    history: tuple[HistoryEntry, ...] = ()  # oldest first
-    actions: tuple[ActionRecord, ...] = ()  # oldest first
+    history: tuple[HistoryEntry, ...] = ()  # newest first, at most HISTORY_LENGTH
+    actions: tuple[ActionRecord, ...] = ()  # one of each kind at most
     usage: Usage = Usage()
     recorded: Recorded | None = None
 
-    def condition(self, type_: str) -> Condition | None:
+    def condition(self, type_: ConditionType) -> Condition | None:
         """The condition of that type, `None` when absent."""
-        return next((condition for condition in self.conditions if condition.type == type_), None)
+        return next((condition for condition in self.conditions if condition.type is type_), None)
+
+    def action(self, kind: ActionKind) -> ActionRecord | None:
+        """What became of the newest request of that kind, `None` when there was none."""
+        return next((record for record in self.actions if record.action is kind), None)
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started: the first start is the operator's to make (rule 2)."""
+        never = (Phase.PENDING, Phase.SUSPENDED)
+        return self.instance is not None or self.last_wake is not None or any(entry.phase not in never for entry in self.history)
