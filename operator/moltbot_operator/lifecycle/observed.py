@@ -135,7 +135,7 @@ class WakeTimes:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFacts:
-    """A MoltbotSnapshot of this Moltbot. `requested`: a person asked for it (the operator did not mirror it); `done`: Complete or Failed."""
+    """A MoltbotSnapshot of this Moltbot. `requested`: a person asked for it, it is no mirror; `done`: Complete or Failed."""
 
     name: str
     uid: str

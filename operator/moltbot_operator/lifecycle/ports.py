@@ -47,7 +47,7 @@ class Clock(Protocol):
 
 
 class Checkpoint(StrEnum):
-    """The named steps of sleep and wake, each passed right *after* what it names: a debug log line in production, in tests a place to kill."""
+    """The named steps of sleep and wake, passed right *after* what they name: a log line in production, a place to kill in tests."""
 
     WAKE_DECIDED = "wake.decided"
     WAKE_SCALED = "wake.scaled"
