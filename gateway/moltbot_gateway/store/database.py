@@ -204,9 +204,10 @@ class Database:
             # Nobody relies on a half-made copy, so it needs neither a journal nor its own fsync.
             copy.execute("PRAGMA synchronous = OFF")
 
-            def step(_status: int, _remaining: int, _total: int) -> None:
+            def step(status: int, _remaining: int, _total: int) -> None:
                 progress()
-                self._work_between_steps()
+                if status != sqlite3.SQLITE_DONE:  # after the last step the copy is whole: what is written now is not in it
+                    self._work_between_steps()
                 if self._closing:
                     raise StateError("the gateway is ending; the copy was given up")
 
