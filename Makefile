@@ -35,7 +35,7 @@ check: $(VENV)/.dev $(VENV)/.ui ## Formatting, lint, types, layers, generated fi
 fix: $(VENV)/.dev ## Format, mend what lint can mend, generate crds/ anew
 	@$(BIN)/ruff check -q --fix . || true
 	@$(BIN)/ruff format -q .
-	@$(BIN)/python -m moltbot_api.crd --write crds
+	@$(BIN)/python -m moltbot_api.crd --write crds charts/moltbot-operator/files/crds
 
 .PHONY: ui
 ui: operator/moltbot_router/static/.built ## Build the Control UI and the administration

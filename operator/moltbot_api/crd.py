@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions from the typed models: ``python -m moltbot_api.crd --write crds`` or ``--check crds``.
+"""CustomResourceDefinitions from the typed models: ``python -m moltbot_api.crd --write FOLDER …`` or ``--check FOLDER …``.
 
 A structural schema is a small part of JSON Schema: references are written out, nullable unions become optional fields, titles go,
 objects carry no ``additionalProperties: false`` (the API server refuses it beside ``properties``; unknown fields are pruned, or
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +145,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the CRDs, or say which ones are stale (exit code 1)."""
     parser = argparse.ArgumentParser(prog="python -m moltbot_api.crd", description="CRDs from the typed models")
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--write", metavar="FOLDER", type=Path)
-    mode.add_argument("--check", metavar="FOLDER", type=Path)
+    mode.add_argument("--write", metavar="FOLDER", type=Path, nargs="+")
+    mode.add_argument("--check", metavar="FOLDER", type=Path, nargs="+")
     chosen = parser.parse_args(arguments)
-    folder: Path = chosen.write or chosen.check
+    folders: list[Path] = chosen.write or chosen.check
     stale = []
-    for resource in RESOURCES:
+    for folder, resource in product(folders, RESOURCES):
         path, text = folder / crd_file(resource), render(resource)
         if chosen.write:
             path.write_text(text, encoding="utf-8")
