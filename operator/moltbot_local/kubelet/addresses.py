@@ -1,0 +1,65 @@
+"""An address of its own for every pod, out of 127/8, all of which answers on Linux. Where only 127.0.0.1 does (macOS), all share it."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+SHARED = "127.0.0.1"
+# 127.77.0.0/16: far from what resolvers (127.0.0.53) and people (127.0.1.1) use.
+POOL = ipaddress.ip_network("127.77.0.0/16")
+
+
+def whole_loopback_answers() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((str(POOL[1]), 0))
+        except OSError:
+            return False
+    return True
+
+
+class Addresses:
+    """Hands out addresses in turn, so that one that was given back is not soon somebody else's (rule 3: an address may be re-used)."""
+
+    def __init__(self, *, distinct: bool, last: int = 0) -> None:
+        self.distinct = distinct
+        self.last = last
+        self.used: set[str] = set()
+
+    def keep(self, address: str) -> None:
+        """A pod has it already, from before this process started."""
+        self.used.add(address)
+        if self.distinct and ipaddress.ip_address(address) in POOL:
+            self.last = max(self.last, int(ipaddress.ip_address(address)) - int(POOL[0]))
+
+    def take(self) -> str:
+        if not self.distinct:
+            return SHARED
+        size = POOL.num_addresses
+        for step in range(1, size):
+            index = (self.last + step) % size
+            address = str(POOL[index])
+            if index % 256 not in (0, 255) and address not in self.used:
+                self.last = index
+                self.used.add(address)
+                return address
+        raise RuntimeError("every address of 127.77.0.0/16 is in use")
+
+    def give_back(self, address: str) -> None:
+        self.used.discard(address)
+
+
+def taken_ports(address: str, ports: Iterable[int]) -> list[int]:
+    """Which of these ports something else listens on."""
+    taken = []
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a connection that lingers in TIME_WAIT is no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    taken.append(port)
+    return taken
