@@ -1,7 +1,12 @@
 // Builds the two pages, and what the router's own pages link to, into the router's package. Nothing built is committed.
+import { readFileSync } from "node:fs";
+
 import { defineConfig } from "vite";
 
+const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+
 export default defineConfig({
+  define: { __VERSION__: JSON.stringify(version) },
   base: "/",
   logLevel: "warn",
   build: {

@@ -1,0 +1,13 @@
+import "../design/tokens.css";
+import "../design/base.css";
+import "./control.css";
+
+import { render } from "preact";
+
+import { start } from "./chat/store";
+import { App } from "./views/app";
+
+const root = document.getElementById("app");
+if (root === null) throw new Error("index.html has no #app");
+render(<App />, root);
+void start();
