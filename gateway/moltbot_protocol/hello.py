@@ -65,6 +65,7 @@ class Hello:
     host: str = ""
     model_configured: bool = True
     boot_id: str = ""
+    name: str = ""
 
 
 def build_hello(hello: Hello) -> dict[str, object]:
@@ -83,6 +84,8 @@ def build_hello(hello: Hello) -> dict[str, object]:
         "maxBufferedBytes": policy.max_buffered,
         "tickIntervalMs": policy.tick_interval_ms,
     }
+    if hello.name:
+        server["name"] = hello.name
     if hello.protocol >= 4:
         server |= {"buildId": hello.version, "bootId": hello.boot_id or hello.conn_id}
         features["capabilities"] = []

@@ -8,9 +8,9 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moltbot_trust._tokens import make_token, read_token
 from moltbot_trust.errors import CredentialError, CredentialFault
 from moltbot_trust.keys import KeyRing, Purpose
+from moltbot_trust.tokens import make_token, read_token
 
 HEADER = "Moltbot-Assertion"
 VALID_SECONDS = 60

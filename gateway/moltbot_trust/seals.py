@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from moltbot_trust._tokens import LEEWAY_SECONDS, make_token, read_token
 from moltbot_trust.errors import CredentialError, CredentialFault
 from moltbot_trust.keys import KeyRing, Purpose
+from moltbot_trust.tokens import LEEWAY_SECONDS, make_token, read_token
 
 HEADER = "Moltbot-Seal"
 VALID_SECONDS = 120
