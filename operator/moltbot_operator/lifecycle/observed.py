@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from moltbot_operator.lifecycle.status import LifecycleStatus
+from moltbot_operator.lifecycle.status import LifecycleStatus, Reason
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,9 +41,9 @@ class Storage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why something may not happen, for a condition: a CamelCase reason and a sentence that says what to do."""
+    """Why something may not happen, for a condition: a reason of the catalogue and a sentence that says what to do."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
