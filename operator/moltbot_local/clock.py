@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    def now(self) -> float:
+    def epoch(self) -> float:
         """Seconds since 1970, UTC."""
         ...
 
@@ -17,7 +17,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    def now(self) -> float:
+    def epoch(self) -> float:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:

@@ -30,7 +30,7 @@ class Recorder:
     def _say(self, about: Mapping[str, Any], kind: str, reason: str, message: str, field: str) -> None:
         meta = about["metadata"]
         key = (meta["uid"], kind, reason, message)
-        now = to_rfc3339(self._clock.now())
+        now = to_rfc3339(self._clock.epoch())
         name, namespace, count = self._seen.pop(key, ("", meta.get("namespace") or "default", 0))
         try:
             if count:

@@ -160,7 +160,7 @@ class Store:
         if meta.get("managedFields"):
             raise ApiError(400, "metadata.managedFields must be nil")
         old = self.entry(key, meta.get("name", ""), meta.get("namespace"))
-        who = server_side_apply.Writer(manager, "Apply", resource.api_version, subresource, to_rfc3339(self.clock.now()))
+        who = server_side_apply.Writer(manager, "Apply", resource.api_version, subresource, to_rfc3339(self.clock.epoch()))
         if old is None:
             if subresource:
                 raise not_found(resource.group, resource.plural, meta.get("name", ""))
@@ -215,7 +215,7 @@ class Store:
         if first and "generation" in meta:
             meta["generation"] += 1
         if first or grace < int(meta.get("deletionGracePeriodSeconds") or 0):
-            meta["deletionTimestamp"] = to_rfc3339(self.clock.now() + grace)
+            meta["deletionTimestamp"] = to_rfc3339(self.clock.epoch() + grace)
             meta["deletionGracePeriodSeconds"] = grace
         if resource.key == "namespaces":
             new.setdefault("status", {})["phase"] = "Terminating"
@@ -235,7 +235,7 @@ class Store:
         for word in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"):
             meta.pop(word, None)
         meta["uid"] = str(uuid.uuid4())
-        meta["creationTimestamp"] = to_rfc3339(self.clock.now())
+        meta["creationTimestamp"] = to_rfc3339(self.clock.epoch())
         if resource.strategy.generation:
             meta["generation"] = 1
         resource.strategy.default(new)
@@ -244,7 +244,7 @@ class Store:
         self._refuse(resource, meta, [*validate_metadata(resource, new), *resource.strategy.validate(new)])
         if manager is not None:
             meta.pop("managedFields", None)
-            writer = server_side_apply.Writer(manager, "Update", resource.api_version, "", to_rfc3339(self.clock.now()))
+            writer = server_side_apply.Writer(manager, "Update", resource.api_version, "", to_rfc3339(self.clock.epoch()))
             server_side_apply.track(resource, None, new, writer)
         if self.entry(resource.key, meta["name"], meta.get("namespace")) is not None:
             raise already_exists(resource.group, resource.plural, meta["name"])
@@ -282,7 +282,7 @@ class Store:
         faults += validate_metadata(resource, new) + resource.strategy.validate_update(new, old.item, subresource)
         self._refuse(resource, before, faults)
         if manager is not None:
-            writer = server_side_apply.Writer(manager, "Update", resource.api_version, subresource, to_rfc3339(self.clock.now()))
+            writer = server_side_apply.Writer(manager, "Update", resource.api_version, subresource, to_rfc3339(self.clock.epoch()))
             if cleared:
                 meta.pop("managedFields", None)
             else:

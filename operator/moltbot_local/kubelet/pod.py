@@ -82,7 +82,7 @@ class PodWorker:
 
     def _restore(self, status: Mapping[str, Json]) -> None:
         """A pod of an earlier run of this program: its processes are gone, its restart counts and address stay."""
-        now = self.machine.clock.now()
+        now = self.machine.clock.epoch()
         if status.get("phase") in ("Succeeded", "Failed"):
             self.done = Phase(status["phase"])
         for kind in ("initContainerStatuses", "containerStatuses"):
@@ -107,7 +107,7 @@ class PodWorker:
     async def _look(self) -> bool:
         """One round; False when nothing is left to do."""
         self._wake.clear()
-        machine, now = self.machine, self.machine.clock.now()
+        machine, now = self.machine, self.machine.clock.epoch()
         pod = machine.store.find("pods", self.spec.name, self.spec.namespace)
         if pod is None or pod["metadata"]["uid"] != self.spec.uid:
             # Gone without us (deleted with grace 0): nothing of it may go on.
@@ -159,12 +159,12 @@ class PodWorker:
         if self.spec.active_deadline is not None and self.stopping is None and self.done is None:
             entry = self.machine.store.entry("pods", self.spec.name, self.spec.namespace)
             if entry is not None:
-                now = self.machine.clock.now()
+                now = self.machine.clock.epoch()
                 times.append(began(entry.item.get("status") or {}, now) + self.spec.active_deadline)
         if not times:
             await self._wake.wait()
             return True
-        seconds = max(min(times) - self.machine.clock.now(), 0)
+        seconds = max(min(times) - self.machine.clock.epoch(), 0)
         woken = asyncio.ensure_future(self._wake.wait())
         slept = asyncio.ensure_future(self.machine.clock.sleep(seconds))
         try:
@@ -202,7 +202,7 @@ class PodWorker:
             self.volumes = await build_volumes(self.spec.volumes, self.directory / ".volumes", self._surroundings(pod), claims)
         except MountError as error:
             machine.recorder.warning(pod, "FailedMount", str(error))
-            self._retry = machine.clock.now() + RETRY_SECONDS
+            self._retry = machine.clock.epoch() + RETRY_SECONDS
             if self.volumes is None:
                 self._tell(pod, Decision())
                 return False
@@ -250,7 +250,7 @@ class PodWorker:
     # --- containers -----------------------------------------------------------------------------------------------------
 
     async def _act(self, decision: Decision, pod: Mapping[str, Json] | None) -> None:
-        now = self.machine.clock.now()
+        now = self.machine.clock.epoch()
         for name in decision.kill:
             self.records[name].killed = True
             process = self.records[name].process
@@ -276,7 +276,7 @@ class PodWorker:
         if record.waiting != (reason, message):
             self.machine.recorder.warning(pod, event, message, self._field(record.container))
         record.waiting = (reason, message)
-        record.retry_at = self.machine.clock.now() + seconds
+        record.retry_at = self.machine.clock.epoch() + seconds
 
     async def _start(self, record: Record, pod: Mapping[str, Json]) -> None:
         machine, container = self.machine, record.container
@@ -305,7 +305,7 @@ class PodWorker:
             return
         log_file = self.directory / container.name / f"{record.starts}.log"
         identity = f"{self.spec.namespace}/{self.spec.name}/{self.spec.uid}/{container.name}/{record.starts}"
-        now = machine.clock.now()
+        now = machine.clock.epoch()
         try:
             process = await machine.launcher.start(identity, invocation.argv, invocation.env, invocation.cwd, log_file)
         except CannotStart as error:
@@ -341,9 +341,9 @@ class PodWorker:
         for task in self._tasks.pop(record.container.name, []):
             if task is not asyncio.current_task():
                 task.cancel()
-        record.on_exit(how, message, self.machine.clock.now())
+        record.on_exit(how, message, self.machine.clock.epoch())
         entry = self.machine.store.entry("pods", self.spec.name, self.spec.namespace)
-        wait = record.backoff.until(record.ended.at) - self.machine.clock.now() if record.ended else 0
+        wait = record.backoff.until(record.ended.at) - self.machine.clock.epoch() if record.ended else 0
         if entry is not None and wait > 0 and self.stopping is None and self.spec.restarts(record.container, how.code):
             pod = f"{self.spec.name}_{self.spec.namespace}({self.spec.uid})"
             words = f"Back-off restarting failed container {record.container.name} in pod {pod}"
@@ -392,7 +392,7 @@ class PodWorker:
             record.on_startup_passed()
             self._spawn_probes(record, invocation)
         else:
-            record.unhealthy = self.machine.clock.now()
+            record.unhealthy = self.machine.clock.epoch()
         self.wake()
 
     async def _probe_liveness(self, record: Record, probe: Probe, invocation: Invocation) -> None:
@@ -400,7 +400,7 @@ class PodWorker:
         counter = Counter(probe, True)
         while await self._attempts(record, probe, counter, "Liveness", invocation):
             await self.machine.clock.sleep(probe.period)
-        record.unhealthy = self.machine.clock.now()
+        record.unhealthy = self.machine.clock.epoch()
         self.wake()
 
     async def _probe_readiness(self, record: Record, probe: Probe, invocation: Invocation) -> None:
@@ -425,7 +425,7 @@ class PodWorker:
             pod.get("status") or {},
             address=self.address,
             ready_to_start=self.volumes is not None,
-            now=self.machine.clock.now(),
+            now=self.machine.clock.epoch(),
             failed=self.failed,
         )
         self._write_status(status)
