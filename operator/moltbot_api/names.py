@@ -33,6 +33,8 @@ ANNOTATION_HASH = "moltbot.dev/hash"
 ANNOTATION_CERTIFICATE = "moltbot.dev/certificate"
 ANNOTATION_SECRETS = "moltbot.dev/secrets"
 ANNOTATION_RESTORE = "moltbot.dev/restore"
+# on the pod template: hash of what a person chose (spec, Secrets), so that an upgrade of ours can be told from a change of theirs
+ANNOTATION_INPUTS = "moltbot.dev/inputs"
 # a retained claim remembers whose it was
 ANNOTATION_LAST_OWNER = "moltbot.dev/last-owner"
 
