@@ -86,25 +86,21 @@ class LockedByAnother(Exception):
     """Another process holds the state directory's lock."""
 
 
-@contextlib.contextmanager
-def hold_lock(state: StateDir) -> Iterator[bool]:
-    """Hold the state directory for as long as the block runs; the kernel lets go when the process dies, however it dies.
+def take_lock(state: StateDir) -> int:
+    """Hold the state directory until the returned descriptor, and every copy of it that a child inherited, is closed: the kernel lets go
+    when the processes die, however they die. Raises LockedByAnother at once, never waits.
 
-    Yields False where the file system has no locks (some network volumes): there only rule 3 keeps writers apart. Raises
-    LockedByAnother at once, never waits.
+    Where the file system has no locks (some network volumes) nothing is held; there only rule 3 keeps writers apart.
     """
+    state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(state.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise LockedByAnother(str(state.lock)) from error
-            held = False
-        yield held
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            os.close(descriptor)
+            raise LockedByAnother(str(state.lock)) from error
+    return descriptor
 
 
 @contextlib.contextmanager
