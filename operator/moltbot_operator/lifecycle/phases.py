@@ -10,6 +10,7 @@ from moltbot_operator.lifecycle.observed import Observed, OperatingMode, PodFact
 from moltbot_operator.lifecycle.reports import GatewayState, StatePhase
 from moltbot_operator.lifecycle.sleep import Outdated, Sleep, SleepCause, Stay, View, decide_outdated
 from moltbot_operator.lifecycle.status import ConditionType, Phase, Reason, Truth
+from moltbot_operator.lifecycle.wake import WakeCause
 
 # A pod that is Terminating this long past its grace is stuck (seconds): the kubelet needs a moment after SIGKILL.
 STUCK_SECONDS = 15.0
@@ -55,7 +56,7 @@ class Ending:
 
 
 def decide_told(view: View, verdict: Sleep | Stay | None, ending: Ending | None, stopped: Stopped | None, *, slept: bool) -> Told:
-    """`verdict`: of `decide_sleep`, `None` at scale 0. `stopped`: why the last attempt was given up. `slept`: a person's sleep came about."""
+    """`verdict`: of `decide_sleep`, `None` at scale 0. `stopped`: why the last attempt failed. `slept`: a person's sleep came about."""
     observed = view.observed
     phase, why, ready = _phase(view, ending)
     return Told(phase, why, ready, _sleeping(view, phase, verdict, ending, stopped, slept=slept), _progressing(observed, ending))
@@ -124,7 +125,7 @@ def _not_open(view: View, pod: PodFacts | None) -> tuple[Phase, str, Says]:
     """At scale 1, and the gateway does not say that it is open."""
     status, state = view.observed.status, view.reports.state
     was_awake = pod is not None and status.instance == pod.uid
-    why = status.history[0].reason if status.history and status.history[0].phase is Phase.WAKING else "a request or message came"
+    why = _waking_words(view.observed)
     if pod is None:
         return Phase.WAKING, why, _waking(view, "Its pod is being made.")
     failure = _container_failure(view, pod)
@@ -150,6 +151,17 @@ def _not_open(view: View, pod: PodFacts | None) -> tuple[Phase, str, Says]:
         why,
         _waking(view, "Its memory is being restored from the bucket." if restoring else "Its pod is starting.", restoring=restoring),
     )
+
+
+def _waking_words(observed: Observed) -> str:
+    """What woke it: the operator's own writes put it into the history before; a pod that was replaced comes by itself; else the router."""
+    newest = observed.status.history[0] if observed.status.history else None
+    if newest is not None and newest.phase is Phase.WAKING:
+        return newest.reason
+    sleeping = observed.status.condition(ConditionType.SLEEPING)
+    if sleeping is not None and sleeping.reason is Reason.ROLLING:
+        return WakeCause.REPLACED.value
+    return "a request or message came"
 
 
 def _waking(view: View, message: str, *, restoring: bool = False) -> Says:
@@ -183,8 +195,8 @@ def _stuck(observed: Observed, pod: PodFacts) -> str:
     node = pod.node or "unknown"
     name = f"{observed.moltbot.key.name}-gateway-0"
     return (
-        f"Pod {name} on node {node} does not end, so no new one may start (there is never a second writer). If the node is gone for good, remove"
-        f" it (kubectl delete node {node}); if it hangs, restart it. Never delete the pod by force while it may still run."
+        f"Pod {name} on node {node} does not end, so no new one may start (there is never a second writer). If the node is gone for good,"
+        f" remove it (kubectl delete node {node}); if it hangs, restart it. Never delete the pod by force while it may still run."
     )
 
 

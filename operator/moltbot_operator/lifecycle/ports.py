@@ -19,7 +19,7 @@ from typing import Protocol
 
 from moltbot_operator.lifecycle.observed import Key, Observed, PodFacts
 from moltbot_operator.lifecycle.reports import GatewayReport, SnapshotReport, StateReport
-from moltbot_operator.lifecycle.status import LifecycleStatus
+from moltbot_operator.lifecycle.status import LastBackup, LifecycleStatus
 
 
 class PortError(Exception):
@@ -90,6 +90,7 @@ class SnapshotOutcome:
     snapshot: SnapshotReport | None
     message: str
     time: datetime
+    backup: LastBackup | None = None  # asleep: what the bucket holds, when nobody can describe the snapshot itself
 
 
 class Cluster(Protocol):
@@ -122,6 +123,14 @@ class Cluster(Protocol):
 
     async def finish_snapshot(self, key: Key, name: str, uid: str, outcome: SnapshotOutcome, *, timeout: float) -> None:
         """Write the status of a MoltbotSnapshot. Raises Conflict, Missing, Unavailable."""
+
+    async def mirror_snapshot(self, key: Key, moltbot_uid: str, snapshot: SnapshotReport, *, timeout: float) -> None:
+        """Make the MoltbotSnapshot, complete, that shows this one of the bucket; its name follows from the snapshot's id, so one that
+        exists is fine. It must be recognisable as a mirror at once (SnapshotFacts.requested false), not only once its status is written.
+        Raises Unavailable."""
+
+    async def remove_mirror(self, key: Key, name: str, uid: str, *, timeout: float) -> None:
+        """Delete the object, never what is in the bucket; one that is gone is fine. Raises Conflict, Unavailable."""
 
     def event(self, key: Key, moltbot_uid: str, *, warning: bool, reason: str, message: str) -> None:
         """Tell people by an Event, deduplicated by the adapter; never fails, never waits."""

@@ -34,13 +34,14 @@ REPORTED_TYPES = (ConditionType.MODEL_READY, ConditionType.BACKUP_READY, Conditi
 class Facts:
     """What a step has found and done, beside the view. `why`: the history's words when the phase is new, else `told.why`.
 
-    `taken`: a snapshot that was made in this step. `next_wake`: set by a handshake, else what stands in the status is kept while asleep.
+    `taken`: a snapshot that was made in this step. `next_wake` counts only where a handshake set it (`slept`).
     """
 
     told: Told
     actions: ActionDecision
     taken: SnapshotReport | None = None
     next_wake: datetime | None = None
+    slept: bool = False
     wake: WakeCause | None = None
 
 
@@ -55,7 +56,7 @@ def compose_status(view: View, facts: Facts) -> LifecycleStatus:
     if pod is not None and view.watch is not None and gateway is not None and gateway.opened:
         seen = idle_since(pod, gateway, view.watch, now) if gateway.last_activity is not None else None
         last_activity = max(filter(None, (seen, last_activity)), default=None)
-    next_wake = old.next_wake if facts.next_wake is None else facts.next_wake
+    next_wake = facts.next_wake if facts.slept else old.next_wake
     if phase is Phase.AWAKE:
         next_wake = gateway.next_due if gateway is not None else next_wake
     return replace(

@@ -20,13 +20,14 @@ LEAST_AHEAD_SECONDS, MOST_AHEAD_SECONDS = 5.0, 60.0
 
 
 class WakeCause(StrEnum):
-    """Why the operator writes 1. The value goes into the history, in words."""
+    """Why the operator writes 1, or has a pod made anew. The value goes into the history, in words."""
 
     FIRST_START = "first start"
     RESUMED = "no longer Suspended"
     NEVER = "sleepAfter is never"
     PERSON = "asked to wake"
     DUE = "something is due"
+    REPLACED = "its pod was replaced"
 
     @property
     def word(self) -> str:
@@ -34,7 +35,7 @@ class WakeCause(StrEnum):
         match self:
             case WakeCause.FIRST_START | WakeCause.NEVER:
                 return "start"
-            case WakeCause.RESUMED | WakeCause.PERSON:
+            case WakeCause.RESUMED | WakeCause.PERSON | WakeCause.REPLACED:
                 return "person"
             case WakeCause.DUE:
                 return "job"
