@@ -250,7 +250,7 @@ async function loadHistory(key: string): Promise<void> {
 
 async function loadSessions(): Promise<void> {
   if (!connection.serves("sessions.list")) return;
-  const payload = await connection.request("sessions.list", {}).catch(() => undefined);
+  const payload = await connection.request("sessions.list", { includeDerivedTitles: true }).catch(() => undefined);
   if (payload !== undefined && payload["asleep"] !== true) sessions.value = readSessions(payload, mainKey());
 }
 
