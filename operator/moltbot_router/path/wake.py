@@ -158,6 +158,13 @@ class Waker:
             self._open[key] = ""  # "" rather than absent: the kubelet's readiness is older than what we have just seen
             self._tell(key)
 
+    def mark_open(self, key: Key, pod_uid: str) -> None:
+        """That pod has just served us."""
+        instance = self._view.instance(key)
+        if instance is not None and instance.pod is not None and instance.pod.uid == pod_uid and self._open.get(key) != pod_uid:
+            self._open[key] = pod_uid
+            self._tell(key)
+
     async def wait_open(self, key: Key, *, reason: str, seconds: float | None = None) -> PodFacts:
         """Hold until the pod is open. Raises WakeError. Safe to cancel: the wake goes on for the others, and ends with the last one."""
         state = self.state(key)
@@ -356,6 +363,8 @@ class Waker:
         uid = self._open.get(key)
         if uid is not None and (instance is None or instance.pod is None or (uid and instance.pod.uid != uid)):
             del self._open[key]
+        elif uid == "" and instance is not None and instance.pod is not None and not instance.pod.ready:
+            del self._open[key]  # the kubelet has noticed too: its next "ready" is news
         flight = self._flights.get(key)
         if flight is not None:
             flight.changed.set()
