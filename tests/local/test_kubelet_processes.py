@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from moltbot_local.kubelet.processes import CannotStart, Exit, Launcher, open_launcher
 
 ENV = {"PATH": "/usr/bin:/bin"}

@@ -27,7 +27,7 @@ ROUNDS = 100
 
 class Controller(Protocol):
     name: str
-    # The kinds whose changes it wants to see.
+    # The kinds whose changes it wants to see; `*` for all.
     kinds: frozenset[str]
 
     def keys(self, change: Change) -> Iterable[Key]:
@@ -89,6 +89,8 @@ class ControllerLoop:
         self._position = history.end
         if changes is None:
             kinds = frozenset[str]().union(*(c.kinds for c in self._controllers))
+            if "*" in kinds:
+                kinds = frozenset(resource.key for resource in self._store.registry)
             changes = [
                 Change(entry.version, kind, entry.item["metadata"].get("namespace") or "", "ADDED", entry, None)
                 for kind in sorted(kinds)

@@ -20,7 +20,7 @@ from .loop import Key
 from .owners import controller_of, is_controlled_by, is_ready, key_of, keys_of_owner, owner_reference
 
 # rand.SafeEncodeString: how hashes become part of a name
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
+SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 REVISION_LABEL = "controller-revision-hash"
 
 
@@ -47,7 +47,7 @@ class Plan:
 
 def safe_hash(value: object) -> str:
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
-    return "".join(_SAFE[byte % len(_SAFE)] for byte in digest[:10])
+    return "".join(SAFE_LETTERS[byte % len(SAFE_LETTERS)] for byte in digest[:10])
 
 
 def revision_name(statefulset: Mapping[str, Any]) -> str:
