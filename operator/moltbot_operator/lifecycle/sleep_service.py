@@ -38,7 +38,7 @@ HANDSHAKE_SECONDS = 600.0
 QUIESCE_TTL_SECONDS = 30.0
 # A forced quiesce answers when the running turn has ended (seconds).
 FORCE_SECONDS = 30.0
-# One call to a pod, or to the API (seconds).
+# One call to a pod, or to the API (seconds). With the 10 s of rule 5e it is over when a committed process ends by itself, after 15 s.
 CALL_SECONDS = 5.0
 
 _CHECKPOINTS = {
