@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
+import { Dialog } from "../../design/dialog";
 import { Icon } from "../../design/icons";
 import { Mark } from "../../design/mark";
 import { ThemeButton } from "../../design/theme";
@@ -109,52 +110,39 @@ const QUESTIONS = {
 } as const;
 
 function Question({ asked, onDone }: { asked: Asked; onDone: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const title = useSignal(asked.session.title);
-  useEffect(() => dialog.current?.showModal(), []);
   const { what, session } = asked;
   const question = QUESTIONS[what];
-  const submit = (event: Event): void => {
-    event.preventDefault();
+  const act = (): void => {
     if (what === "rename" && title.value.trim() !== "") void renameSession(session.key, title.value.trim());
     if (what === "clear") void clearSession(session.key);
     if (what === "delete") void deleteSession(session.key);
-    dialog.current?.close();
   };
   return (
-    <dialog class="card dialog" ref={dialog} onClose={onDone} aria-labelledby="question">
-      <form onSubmit={submit}>
-        <h2 id="question">{question.title}</h2>
-        {what === "rename" ? (
-          <>
-            <label class="sr-only" for="title">
-              Name of the chat
-            </label>
-            <input
-              id="title"
-              class="field"
-              maxLength={64}
-              required
-              value={title.value}
-              onInput={(event) => {
-                title.value = event.currentTarget.value;
-              }}
-            />
-          </>
-        ) : (
-          <>
-            <p class="dialog-subject">{session.title}</p>
-            <p class="muted">{question.words}</p>
-          </>
-        )}
-        <div class="dialog-actions">
-          <button type="button" class="button" onClick={() => dialog.current?.close()}>
-            Cancel
-          </button>
-          <button class={what === "rename" ? "button primary" : "button danger"}>{question.action}</button>
-        </div>
-      </form>
-    </dialog>
+    <Dialog title={question.title} action={question.action} isDanger={what !== "rename"} onSubmit={act} onDone={onDone}>
+      {what === "rename" ? (
+        <>
+          <label class="sr-only" for="title">
+            Name of the chat
+          </label>
+          <input
+            id="title"
+            class="field"
+            maxLength={64}
+            required
+            value={title.value}
+            onInput={(event) => {
+              title.value = event.currentTarget.value;
+            }}
+          />
+        </>
+      ) : (
+        <>
+          <p class="dialog-subject">{session.title}</p>
+          <p class="muted">{question.words}</p>
+        </>
+      )}
+    </Dialog>
   );
 }
 

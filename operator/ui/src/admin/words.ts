@@ -1,0 +1,80 @@
+// Names of the API in the words of the page.
+
+export type Tone = "good" | "warn" | "bad" | "calm";
+
+const PHASES: Readonly<Record<string, readonly [Tone, string]>> = {
+  Pending: ["warn", "Being set up"],
+  Waking: ["warn", "Waking"],
+  Awake: ["good", "Awake"],
+  Draining: ["calm", "Going to sleep"],
+  Asleep: ["calm", "Asleep"],
+  Suspended: ["calm", "Suspended"],
+  Failed: ["bad", "Failed"],
+};
+
+export const phaseWords = (phase: string): readonly [Tone, string] => PHASES[phase] ?? ["warn", phase || "Unknown"];
+export const isMoving = (phase: string): boolean => phase === "Pending" || phase === "Waking" || phase === "Draining";
+
+const CONDITIONS: Readonly<Record<string, string>> = {
+  Ready: "Answers requests",
+  Sleeping: "Sleep",
+  SecretsReady: "Secrets",
+  StorageReady: "Storage",
+  ModelReady: "Model",
+  BackupReady: "Backups",
+  Exposed: "Address",
+  Progressing: "Changes",
+  NameTaken: "Names",
+  ForeignFields: "Other managers",
+  Degraded: "Health",
+};
+
+/** Conditions whose True is the bad or the passing state. */
+const TRUE_IS: Readonly<Record<string, Tone>> = { NameTaken: "bad", ForeignFields: "warn", Progressing: "warn", Degraded: "bad", Sleeping: "calm" };
+
+export const conditionWords = (type: string): string => CONDITIONS[type] ?? type.replace(/([a-z])([A-Z])/g, "$1 $2");
+
+export function conditionTone(type: string, status: string): Tone {
+  if (status === "Unknown") return "warn";
+  const special = TRUE_IS[type];
+  if (special !== undefined) return status === "True" ? special : "good";
+  return status === "True" ? "good" : "bad";
+}
+
+/** "PreviousPodStuck" → "Previous pod stuck". */
+export function reasonWords(reason: string): string {
+  const apart = reason.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+  return apart.charAt(0).toUpperCase() + apart.slice(1);
+}
+
+const PARTS: Readonly<Record<string, string>> = {
+  scale: "Asked for a pod",
+  scaled: "Asked for a pod",
+  scheduled: "Found a node",
+  started: "Started containers",
+  listening: "Started the program",
+  restored: "Restored the memory",
+  open: "Opened the state",
+  ready: "Ready",
+};
+
+/** "podScheduledMs" → "Pod scheduled". */
+export function partWords(name: string): string {
+  const bare = name.replace(/(Ms|Milliseconds)$/, "");
+  return PARTS[bare] ?? reasonWords(bare);
+}
+
+export function bytesWords(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ""}`;
+}
+
+export const millisecondsWords = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`);
+
+export const shortId = (id: string): string => (id.length > 8 ? `${id.slice(0, 4)}-${id.slice(4, 8)}` : id);
