@@ -83,7 +83,7 @@ class _Frame:
 class Session:
     """`run` until the connection ends. `close` from outside ends it with a code."""
 
-    def __init__(self, key: Key, grant: Grant, protocol: int, conn_id: str, client: ClientSocket, services: SessionServices) -> None:
+    def __init__(self, key: Key, grant: Grant, *, protocol: int, conn_id: str, client: ClientSocket, services: SessionServices) -> None:
         self.key, self.grant, self.protocol, self.conn_id = key, grant, protocol, conn_id
         self._client, self._services = client, services
         self._upstream: UpstreamSocket | None = None
