@@ -314,6 +314,8 @@ class World:
 
     def check_settled(self) -> None:
         """At rest nothing is held, lost or doubled."""
+        if self.moltbot.mode is OperatingMode.SUSPENDED and (self.replicas != 0 or self.pod is not None):
+            raise Violation("a Suspended assistant is not asleep")
         if self.held and self.moltbot.mode is OperatingMode.AUTO:
             raise Violation(f"held for ever: {sorted(self.held)}")
         if self.pod is None and self.storage is Storage.EPHEMERAL:
@@ -358,12 +360,9 @@ class _Cluster:
             raise Violation("0 was written without a resourceVersion")
         if uid != "s-1" or (resource_version is not None and resource_version != str(world.version)):
             raise Conflict("the StatefulSet changed")
-        if replicas == 0:
-            if world.replicas == 1:
-                world.check_end(by_consent=True)
-                world.scaled_down += 1
-        elif world.moltbot.mode is OperatingMode.SUSPENDED:
-            raise Violation("a Suspended assistant was woken")
+        if replicas == 0 and world.replicas == 1:
+            world.check_end(by_consent=True)
+            world.scaled_down += 1
         world.write_scale(replicas)
         await world.interleave(f"after scale {replicas}")
 
