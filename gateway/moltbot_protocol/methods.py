@@ -89,6 +89,11 @@ def _boot(since: int, name: str, shape: Shape, remembered: Remembered = Remember
     return Method(name, since, Scope.READ, activity=False, asleep=Asleep.STATUS, served=True, params=shape, remembered=remembered)
 
 
+def _served(rows: list[Method], **shapes: Shape) -> list[Method]:
+    """Rows that this version answers; `shapes` by name with `_` for `.`, the others take nothing that is read."""
+    return [replace(row, served=True, params=shapes.get(row.name.replace(".", "_"), p.UNREAD)) for row in rows]
+
+
 def _router(since: int, scope: Scope | None, name: str, shape: Shape = p.UNREAD) -> Method:
     """The router's own: it works with the operator down and the pod asleep."""
     return Method(name, since, scope, activity=False, asleep=Asleep.ROUTER, answers=Answers.ROUTER, served=True, params=shape)
@@ -129,12 +134,25 @@ _ROWS: list[Method] = [
     *_work(3, Scope.ADMIN, "chat.inject"),
     *_work(4, Scope.WRITE, "sessions.send", idempotency="idempotencyKey"),
     *_reads(3, Scope.WRITE, "agent.wait"),
-    *_reads(4, Scope.READ, "chat.metadata chat.message.get commands.list sessions.describe sessions.branches.list sessions.search"),
-    *_reads(4, Scope.READ, "models.authStatus tasks.list tasks.get progressCard.get tools.catalog agents.files.list agents.files.get"),
+    *_served(
+        _reads(4, Scope.READ, "chat.metadata commands.list sessions.describe sessions.branches.list"),
+        chat_metadata=p.CHAT_METADATA,
+        commands_list=p.COMMANDS_LIST,
+        sessions_describe=p.SESSIONS_DESCRIBE,
+        sessions_branches_list=p.SESSIONS_BRANCHES_LIST,
+    ),
+    *_served(_reads(4, Scope.READ, "models.authStatus tasks.list progressCard.get"), tasks_list=p.TASKS_LIST),
+    *_reads(4, Scope.READ, "chat.message.get sessions.search tasks.get tools.catalog agents.files.list agents.files.get"),
     # sessions
     *_reads(3, Scope.READ, "sessions.preview sessions.resolve"),
     *_reads(4, Scope.READ, "sessions.usage sessions.usage.timeseries sessions.usage.logs"),
-    *_work(3, Scope.ADMIN, "sessions.patch sessions.reset sessions.delete sessions.compact"),
+    *_served(
+        _work(3, Scope.ADMIN, "sessions.patch sessions.reset sessions.delete"),
+        sessions_patch=p.SESSIONS_PATCH,
+        sessions_reset=p.SESSIONS_RESET,
+        sessions_delete=p.SESSIONS_DELETE,
+    ),
+    *_work(3, Scope.ADMIN, "sessions.compact"),
     *_work(4, Scope.WRITE, "sessions.create"),
     *_reads(4, Scope.WRITE, "sessions.abort"),
     # the gateway about itself
@@ -151,9 +169,10 @@ _ROWS: list[Method] = [
     *_reads(3, Scope.ADMIN, "exec.approvals.get exec.approvals.node.get"),
     *_work(3, Scope.ADMIN, "exec.approvals.set exec.approvals.node.set"),
     *_work(3, Scope.APPROVALS, "exec.approval.request exec.approval.resolve"),
-    *_reads(4, Scope.APPROVALS, "exec.approval.list exec.approval.get exec.approval.waitDecision plugin.approval.list"),
+    *_served(_reads(4, Scope.APPROVALS, "exec.approval.list plugin.approval.list")),
+    *_reads(4, Scope.APPROVALS, "exec.approval.get exec.approval.waitDecision"),
     *_work(4, Scope.APPROVALS, "plugin.approval.resolve"),
-    *_reads(4, Scope.QUESTIONS, "question.list"),
+    *_served(_reads(4, Scope.QUESTIONS, "question.list")),
     *_work(4, Scope.QUESTIONS, "question.resolve"),
     # channels
     *_reads(3, Scope.READ, "channels.status"),

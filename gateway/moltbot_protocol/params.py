@@ -81,6 +81,11 @@ SESSIONS_MESSAGES_SUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME, include
 SESSIONS_MESSAGES_UNSUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME)
 SESSIONS_BRANCHES_LIST = shape({"key": SESSION_KEY}, agentId=_NAME, sessionId=_NAME)
 
+# The fields that are not served are named by the method itself, in words.
+SESSIONS_PATCH = Shape({"key": SESSION_KEY}, {"agentId": _NAME, "label": nullable(text(0, 512))}, open=True)
+SESSIONS_RESET = shape({"key": SESSION_KEY}, agentId=_NAME, reason=text(0, 64))
+SESSIONS_DELETE = shape({"key": SESSION_KEY}, agentId=_NAME, deleteTranscript=boolean())
+
 MODELS_LIST = shape(view=text(1, 64), agentId=_NAME, provider=_NAME, sessionKey=SESSION_KEY, includeUnavailable=boolean())
 AGENT_IDENTITY_GET = shape(agentId=nullable(_NAME), sessionKey=nullable(SESSION_KEY))
 BY_SESSION = shape({"sessionKey": SESSION_KEY}, agentId=_NAME)

@@ -20,6 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+# What jobs are functions of; callers name it from here and need not know sqlite3.
+Connection = sqlite3.Connection
+
 # A run's key is kept this long after its end, so that a client that comes back after a weekend still gets `ok` and not a second answer.
 RUN_KEPT_MS = 30 * 24 * 3600 * 1000
 
@@ -158,6 +161,20 @@ def list_messages(db: sqlite3.Connection, session: Session, *, limit: int) -> li
     return [_message(row) for row in reversed(rows)]
 
 
+def first_message(db: sqlite3.Connection, session: Session) -> Message | None:
+    """What the person began the present conversation with."""
+    row = db.execute(
+        f"SELECT {_MESSAGE} FROM messages WHERE session_key = ? AND session_id = ? AND role = 'user' ORDER BY id LIMIT 1",
+        (session.key, session.session_id),
+    ).fetchone()
+    return None if row is None else _message(row)
+
+
+def get_run_status(db: sqlite3.Connection, run_id: str) -> RunStatus | None:
+    row = db.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else RunStatus(row[0])
+
+
 def list_open_runs(db: sqlite3.Connection, session_key: str | None = None) -> list[Run]:
     """Runs not ended, in the order in which they were accepted; of one session or of all."""
     rows = db.execute(f"SELECT {_RUN} FROM runs WHERE status IN ('queued', 'running') ORDER BY ordinal")
@@ -245,7 +262,9 @@ def forget_old_runs(db: sqlite3.Connection, now_ms: int) -> int:
 
 
 def answer_command(db: sqlite3.Connection, new: NewRun, answer: str, now_ms: int) -> Message:
-    """A message that the gateway answers itself (a slash command): both sides are kept, and the accepted run is done at once."""
+    """A message that the gateway answered itself (a slash command): both sides are kept, and its key with them."""
+    known = accept_run(db, new, now_ms)
+    assert known is None, "whoever calls this looked"
     session = ensure_session(db, new.session_key, now_ms)
     _append(db, session, "user", new.text, at_ms=now_ms, run_id=new.id, detail={"command": True})
     message = _append(db, session, "assistant", answer, at_ms=now_ms, run_id=new.id, detail={"command": True, "stopReason": "stop"})

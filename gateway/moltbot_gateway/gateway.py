@@ -1,0 +1,304 @@
+"""One gateway: what its parts share, and the order of its life. No sockets here; those are `edge` and `control`.
+
+start → (listen) → restored → opened → … → SIGTERM or commit → turns ended → database closed → exit
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from moltbot_gateway.activity import ActivityClock, Kind
+from moltbot_gateway.chat.turns import INTERRUPTED_DETAIL, Turns, TurnSettings
+from moltbot_gateway.conditions import MODEL_READY, STATE_READY, Condition, Conditions, Measurements
+from moltbot_gateway.errors import StateError, StateTooNew, Unavailable
+from moltbot_gateway.handshake import Committed, Granted, Handshake, NotAccepted, State
+from moltbot_gateway.hub import Hub
+from moltbot_gateway.models.base import Model
+from moltbot_gateway.models.demo import DemoModel
+from moltbot_gateway.models.failure import Reason
+from moltbot_gateway.models.unset import UnsetModel
+from moltbot_gateway.settings import ModelAdapter, Settings, Storage
+from moltbot_gateway.store import conversations
+from moltbot_gateway.store.database import Database
+from moltbot_protocol.models import DEMO_MODEL
+from moltbot_trust.clock import Clock
+from moltbot_trust.logs import get_logger
+
+log = get_logger("moltbot_gateway")
+
+# After a commit the kubelet's SIGTERM is on its way; when it does not come something is broken, and ending mends it (rule 5d). Seconds.
+COMMIT_PATIENCE = 15.0
+# What a running turn gets after SIGTERM. The pod's grace is ≥120 s where the state container still has to flush, 10 s on a volume.
+TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Where the opened state stands in its lineage; `None` where nothing is recorded (`loseOnRestart`)."""
+
+    lineage: str | None
+    sequence: int | None
+
+
+@dataclass
+class Timings:
+    """Milliseconds since the process began, `None` until then."""
+
+    listening: int | None = None
+    restored: int | None = None
+    open: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {"listeningMs": self.listening, "restoredMs": self.restored, "openMs": self.open}
+
+
+class Gateway:
+    """`began` in seconds since 1970. `done` is set when the process should exit."""
+
+    def __init__(self, settings: Settings, model: Model, clock: Clock, *, began: float) -> None:
+        self.settings, self.model, self.clock, self.began = settings, model, clock, began
+        self.handshake = Handshake()
+        self.activity = ActivityClock()
+        self.hub = Hub()
+        self.measurements = Measurements()
+        self.conditions = Conditions(self.measurements)
+        self.timings = Timings()
+        self.opened: Opened | None = None
+        self.progress = 0
+        self.done = asyncio.Event()
+        self.on_commit: list[Callable[[], None]] = []
+        self._database: Database | None = None
+        self._turns: Turns | None = None
+        self._requests = 0
+        self._requests_since: datetime | None = None
+        self._snapshot_change: str | None = None
+        self._tokens_before = 0
+        self._patience: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
+        if isinstance(model, UnsetModel):
+            self.conditions.set(Condition(MODEL_READY, "False", Reason.NOT_CONFIGURED, model.problem))
+        elif isinstance(model, DemoModel):
+            self.conditions.set(Condition(MODEL_READY, "True", Reason.DEMO, "The built-in demo model answers: offline, and no AI."))
+
+    # what everybody asks
+
+    @property
+    def state(self) -> State:
+        return self.handshake.state(self.clock.monotonic())
+
+    @property
+    def database(self) -> Database:
+        if self._database is None:
+            raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
+        return self._database
+
+    @property
+    def turns(self) -> Turns:
+        if self._turns is None:
+            raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
+        return self._turns
+
+    @property
+    def default_model(self) -> str:
+        return DEMO_MODEL if self.settings.model_adapter is ModelAdapter.DEMO else self.settings.model_name
+
+    @property
+    def model_works(self) -> bool:
+        """Whether asking makes sense: official clients disable their chat otherwise."""
+        return self.settings.model_adapter is not ModelAdapter.NONE
+
+    def now_ms(self) -> int:
+        return int(self.clock.epoch() * 1000)
+
+    def advance(self) -> None:
+        self.progress += 1
+
+    def since_start_ms(self) -> int:
+        return max(0, round((self.clock.epoch() - self.began) * 1000))
+
+    @property
+    def busy(self) -> list[str]:
+        """Words of `report`: why it does not go to sleep now."""
+        reasons = []
+        if self._turns is not None and self._turns.busy:
+            reasons.append("turn")
+        if self._requests:
+            reasons.append("request")
+        return reasons
+
+    @property
+    def busy_since(self) -> datetime | None:
+        since = [moment for moment in (self._turns.busy_since if self._turns else None, self._requests_since) if moment is not None]
+        return min(since) if since else None
+
+    @property
+    def last_activity(self) -> datetime | None:
+        """A running turn is activity for as long as it runs."""
+        return self.clock.now() if self._turns is not None and self._turns.busy else self.activity.last
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written since the last copy for a snapshot that this process made (since the opening, when it made none)."""
+        return self._database is not None and self._database.change != self._snapshot_change
+
+    @property
+    def tokens(self) -> int:
+        return self._tokens_before + self.measurements.tokens
+
+    # work
+
+    def admit(self) -> NotAccepted | None:
+        refused = self.handshake.admit(self.clock.monotonic())
+        if refused is not None:
+            self.measurements.not_accepted += 1
+        return refused
+
+    @contextlib.contextmanager
+    def work(self, kind: Kind) -> Iterator[None]:
+        """New work that was admitted: enter before the first await after `admit`. Busy, and activity, until the block ends."""
+        self._requests += 1
+        if self._requests == 1:
+            self._requests_since = self.clock.now()
+        self.activity.note(kind, self.clock.now())
+        self.advance()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._requests_since = None
+
+    def touch(self, kind: Kind) -> Granted | Committed:
+        """A person is here, without any request of theirs reaching us."""
+        answer = self.handshake.resume(self.clock.monotonic())
+        if isinstance(answer, Granted):
+            self.activity.note(kind, self.clock.now())
+            self.warm_model()
+        return answer
+
+    def warm_model(self) -> None:
+        """Somebody may ask soon: load what the first turn would wait for."""
+        if self._warming is None and self._turns is not None:
+            self._warming = asyncio.create_task(self._warm())
+
+    async def _warm(self) -> None:
+        try:
+            await self.model.warm()
+        except Exception:  # the turn that needs it will say what is wrong
+            log.exception("model not loaded")
+
+    # opening
+
+    def listening(self) -> None:
+        self.timings.listening = self.since_start_ms()
+        log.info("listening", milliseconds=self.timings.listening)
+
+    async def open(self, opened: Opened) -> None:
+        """The state is where it should be: open it, and take up what was left undone."""
+        self.timings.restored = self.since_start_ms()
+        path = Path(self.settings.state_dir) / "current" / "moltbot.sqlite"
+        try:
+            database = await Database.open(path)
+        except StateTooNew as error:
+            self.conditions.set(Condition(STATE_READY, "False", "DatabaseTooNew", str(error)))
+            raise
+        except StateError as error:
+            self.conditions.set(Condition(STATE_READY, "False", "CannotOpen", str(error)))
+            raise
+        self._snapshot_change = database.change
+        self._database, self.opened = database, opened
+        now_ms = self.now_ms()
+        left = await self._put_in_order(database, now_ms)
+        self._tokens_before = await database.read(conversations.total_tokens)
+        turn_settings = TurnSettings(self.settings.name, self.default_model)
+        self._turns = Turns(
+            database,
+            self.model,
+            self.hub,
+            self.clock,
+            turn_settings,
+            activity=self.activity,
+            outcomes=self.conditions,
+            advance=self.advance,
+        )
+        self._say_how_it_opened(database)
+        self.activity.open(self.clock.now())
+        self.handshake.opened()
+        self.timings.open = self.since_start_ms()
+        self.advance()
+        log.info("state open", milliseconds=self.timings.open, lineage=opened.lineage, sequence=opened.sequence)
+        if self.state is State.OPEN:
+            self._turns.take_up(left)
+
+    async def _put_in_order(self, database: Database, now_ms: int) -> list[conversations.Run]:
+        if await database.read(lambda db: conversations.has_leftovers(db, now_ms)):
+            cut = await database.write(lambda db: conversations.interrupt_running(db, INTERRUPTED_DETAIL, now_ms))
+            await database.write(lambda db: conversations.forget_old_runs(db, now_ms))
+            if cut:
+                log.warning("turns were interrupted by the last end", turns=len(cut))
+        return await database.read(conversations.list_open_runs)
+
+    def _say_how_it_opened(self, database: Database) -> None:
+        if database.set_aside is None:
+            self.conditions.set(Condition(STATE_READY, "True", "Opened", "The conversations are open."))
+            return
+        place = database.set_aside.relative_to(self.settings.state_dir)
+        message = (
+            f"The database was damaged. It was set aside as {place} on the state volume and a new one begun, so earlier conversations are "
+            "not shown; an earlier snapshot in the bucket may have them."
+        )
+        self.conditions.set(Condition(STATE_READY, "False", "DatabaseSetAside", message))
+
+    # staging
+
+    def staging_step(self) -> None:
+        """The copy for a snapshot is getting on: part of going to sleep, so it renews the time to live."""
+        self.handshake.progress(self.clock.monotonic())
+        self.advance()
+
+    def staged(self, change: str) -> None:
+        self._snapshot_change = change
+
+    # ending
+
+    def committed(self) -> None:
+        """Nothing is served from here on; without SIGTERM the process ends by itself."""
+        if self._patience is None:
+            log.info("committed to sleep", quiesce=self.handshake.quiesce_id)
+            for call in self.on_commit:
+                call()
+            self._patience = asyncio.create_task(self._wait_for_sigterm())
+
+    async def _wait_for_sigterm(self) -> None:
+        await self.clock.sleep(COMMIT_PATIENCE)
+        log.warning("no SIGTERM came after the commit; ending")
+        self.done.set()
+
+    def terminate(self) -> None:
+        """SIGTERM. Safe to call twice."""
+        if not self.handshake.terminating:
+            log.info("SIGTERM", state=self.state.value, busy=self.busy)
+        self.handshake.terminate()
+        self.done.set()
+
+    async def end_turns(self) -> None:
+        """Running turns may finish for a while, then they are interrupted."""
+        self.handshake.terminate()
+        if self._turns is not None:
+            await self._turns.stop(TURN_GRACE[self.settings.storage])
+
+    async def close(self) -> None:
+        """After the listeners are gone: let go of the model and write the database back."""
+        for task in (self._patience, self._warming):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        await self.model.close()
+        if self._database is not None:
+            await self._database.close()
+        log.info("closed")

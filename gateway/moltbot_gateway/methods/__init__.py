@@ -1,0 +1,12 @@
+"""The methods that the gateway answers, by name. `moltbot_protocol.methods` says who may call them and what their params are; a test
+holds both tables together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from moltbot_gateway.methods import chat, reads, sessions
+from moltbot_gateway.methods.context import Handler
+
+HANDLERS: Mapping[str, Handler] = {**chat.HANDLERS, **sessions.HANDLERS, **reads.HANDLERS}

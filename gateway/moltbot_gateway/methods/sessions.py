@@ -1,0 +1,275 @@
+"""sessions.*, and the rows that several methods show: session, model, agent, command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from moltbot_gateway.chat.commands import COMMANDS
+from moltbot_gateway.errors import InvalidRequest
+from moltbot_gateway.methods.context import Context, Handler
+from moltbot_gateway.models.base import THINKING_LEVELS
+from moltbot_gateway.store import conversations
+from moltbot_gateway.store.conversations import Message, Session
+from moltbot_protocol.hello import DEFAULT_AGENT, MAIN_KEY, MAIN_SESSION
+
+LIST_DEFAULT, LIST_MAX = 100, 1000
+# Tokens; what the models that the SDK names have at least. Shown, never enforced here.
+CONTEXT_TOKENS = 200_000
+TITLE = 80
+MAX_LABEL = 512
+
+
+def provider_of(context: Context) -> str:
+    return context.gateway.model.provider
+
+
+def defaults(context: Context) -> dict[str, object]:
+    return {"modelProvider": provider_of(context), "model": context.gateway.default_model, "contextTokens": CONTEXT_TOKENS}
+
+
+def session_row(context: Context, session: Session | None, key: str) -> dict[str, object]:
+    """One row of `sessions.list`; also of a session that nobody used yet."""
+    model = (session.model if session is not None else None) or context.gateway.default_model
+    row: dict[str, object] = {
+        "key": key,
+        "kind": "direct",
+        "agentId": DEFAULT_AGENT,
+        "updatedAt": None if session is None else session.updated_ms,
+        "sessionId": None if session is None else session.session_id,
+        "thinkingLevel": (session.thinking if session is not None else None) or "off",
+        "thinkingLevels": [{"id": level, "label": level} for level in THINKING_LEVELS] if context.gateway.model.thinks(model) else [],
+        "verboseLevel": "off",
+        "inputTokens": 0 if session is None else session.input_tokens,
+        "outputTokens": 0 if session is None else session.output_tokens,
+        "totalTokens": 0 if session is None else session.input_tokens + session.output_tokens,
+        "modelProvider": provider_of(context),
+        "model": model,
+        "contextTokens": CONTEXT_TOKENS,
+        "hasActiveRun": context.gateway.turns.active_run(key) is not None,
+    }
+    if session is not None and session.label:
+        row["label"] = row["displayName"] = session.label
+    return row
+
+
+def model_rows(context: Context) -> list[dict[str, object]]:
+    gateway = context.gateway
+    if not gateway.model_works:
+        return []
+    name = gateway.default_model
+    return [
+        {
+            "id": name,
+            "name": name,
+            "provider": provider_of(context),
+            "contextWindow": CONTEXT_TOKENS,
+            "reasoning": gateway.model.thinks(name),
+            "available": True,
+        }
+    ]
+
+
+def agent_row(context: Context) -> dict[str, object]:
+    """The answer of `agents.list`."""
+    name = context.gateway.settings.name
+    agent: dict[str, object] = {"id": DEFAULT_AGENT, "name": name, "identity": {"name": name}}
+    if context.gateway.model_works:
+        agent["model"] = {"primary": f"{provider_of(context)}/{context.gateway.default_model}"}
+    return {"defaultId": DEFAULT_AGENT, "mainKey": MAIN_KEY, "scope": "per-sender", "agents": [agent]}
+
+
+def command_rows() -> list[dict[str, object]]:
+    return [
+        {
+            "name": command.name,
+            "textAliases": [f"/{word}" for word in (command.name, *command.aliases)],
+            "description": command.description,
+            "source": "native",
+            "scope": "text",
+            "acceptsArgs": bool(command.argument),
+        }
+        for command in COMMANDS
+    ]
+
+
+async def list_sessions(context: Context) -> object:
+    limit = min(context.number("limit", LIST_DEFAULT), LIST_MAX)
+    offset = context.number("offset", 0)
+    search, active = context.text("search").strip().lower(), context.number("activeMinutes", 0)
+    want_titles, want_last = context.params.get("includeDerivedTitles"), context.params.get("includeLastMessage")
+    label = context.text("label")
+    if context.params.get("agentId") not in (None, "", DEFAULT_AGENT) or context.params.get("archived") not in (None, False, "false"):
+        return _listed(context, [], 0, offset)
+    since = context.gateway.now_ms() - active * 60_000 if active else None
+
+    def read(db: conversations.Connection) -> tuple[list[dict[str, object]], int]:
+        sessions, _ = conversations.list_sessions(db, limit=LIST_MAX)
+        if since is not None:
+            sessions = [session for session in sessions if session.updated_ms >= since]
+        if search:
+            sessions = [session for session in sessions if search in session.key or search in (session.label or "").lower()]
+        if label:
+            sessions = [session for session in sessions if session.label == label]
+        rows = []
+        for session in sessions[offset : offset + limit]:
+            row = session_row(context, session, session.key)
+            if want_titles and (first := conversations.first_message(db, session)) is not None:
+                row["derivedTitle"] = shorten(first.text)
+            if want_last and (last := conversations.list_messages(db, session, limit=1)):
+                row["lastMessagePreview"] = shorten(last[0].text)
+            rows.append(row)
+        return rows, len(sessions)
+
+    rows, total = await context.gateway.database.read(read)
+    return _listed(context, rows, total, offset)
+
+
+def _listed(context: Context, rows: list[dict[str, object]], total: int, offset: int) -> dict[str, object]:
+    more = offset + len(rows) < total
+    return {
+        "ts": context.gateway.now_ms(),
+        "path": "moltbot.sqlite",
+        "count": len(rows),
+        "totalCount": total,
+        "hasMore": more,
+        "nextOffset": offset + len(rows) if more else None,
+        "defaults": defaults(context),
+        "sessions": rows,
+    }
+
+
+def shorten(text: str, limit: int = TITLE) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+async def describe(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+
+    def read(db: conversations.Connection) -> tuple[Session | None, Message | None, list[Message]]:
+        session = conversations.get_session(db, key)
+        if session is None:
+            return None, None, []
+        return session, conversations.first_message(db, session), conversations.list_messages(db, session, limit=1)
+
+    session, first, last = await context.gateway.database.read(read)
+    row = session_row(context, session, key)
+    if context.params.get("includeDerivedTitles") and first is not None:
+        row["derivedTitle"] = shorten(first.text)
+    if context.params.get("includeLastMessage") and last:
+        row["lastMessagePreview"] = shorten(last[0].text)
+    return {"session": row}
+
+
+async def patch(context: Context) -> object:
+    """Label, model and thinking level are served; another field says so instead of pretending."""
+    from moltbot_gateway.methods.chat import check_model, check_thinking
+
+    context.agent()
+    key = context.session_key("key")
+    changes: dict[str, str | None] = {}
+    for name, value in context.params.items():
+        match name:
+            case "key" | "agentId":
+                continue
+            case "label":
+                changes["label"] = _text_or_none(name, value)
+                if len(changes["label"] or "") > MAX_LABEL:
+                    raise InvalidRequest(f"a label has at most {MAX_LABEL} characters")
+            case "model":
+                wanted = _text_or_none(name, value)
+                changes["model"] = None if wanted in (None, context.gateway.default_model) else check_model(str(wanted))
+            case "thinkingLevel":
+                level = _text_or_none(name, value)
+                changes["thinking"] = None if level is None else check_thinking(level)
+            case _:
+                raise InvalidRequest(f"sessions.patch: '{name[:64]}' is not served yet; label, model and thinkingLevel are")
+    now = context.gateway.now_ms()
+    session = await context.gateway.database.write(lambda db: conversations.patch_session(db, key, changes, now))
+    if changes.get("thinking") not in (None, "off") and not context.gateway.model.thinks(session.model or context.gateway.default_model):
+        await context.gateway.database.write(lambda db: conversations.patch_session(db, key, {"thinking": None}, now))
+        raise InvalidRequest(f"{session.model or context.gateway.default_model} has no thinking levels")
+    _changed(context, key, "patch")
+    return {"ok": True, "path": "moltbot.sqlite", "key": key, "entry": session_row(context, session, key)}
+
+
+def _text_or_none(name: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequest(f"invalid sessions.patch params: at /{name}: must be string")
+    return value.strip() or None if value is not None else None
+
+
+async def reset(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+    await context.gateway.turns.abort(key)
+    now = context.gateway.now_ms()
+    session = await context.gateway.database.write(lambda db: conversations.reset_session(db, key, now))
+    _changed(context, key, "reset")
+    return {"ok": True, "key": key, "entry": session_row(context, session, key)}
+
+
+async def delete(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+    if key == MAIN_SESSION:
+        raise InvalidRequest("the main session cannot be deleted; sessions.reset begins it anew")
+    await context.gateway.turns.abort(key)
+    deleted = await context.gateway.database.write(lambda db: conversations.delete_session(db, key))
+    if deleted:
+        _changed(context, key, "delete")
+    return {"ok": True, "key": key, "deleted": deleted, "archived": []}
+
+
+def _changed(context: Context, key: str, reason: str) -> None:
+    context.gateway.hub.tell_session_changed({"sessionKey": key, "reason": reason, "ts": context.gateway.now_ms()})
+
+
+async def subscribe(context: Context) -> object:
+    context.listener.hears_sessions = True
+    return {"subscribed": True}
+
+
+async def unsubscribe(context: Context) -> object:
+    context.listener.hears_sessions = False
+    return {"subscribed": False}
+
+
+# A page shows a few conversations; more would be a mistake or worse.
+MAX_SUBSCRIPTIONS = 64
+
+
+async def subscribe_messages(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+    hears = context.listener.hears_messages
+    if key not in hears and len(hears) >= MAX_SUBSCRIPTIONS:
+        raise InvalidRequest(f"a connection follows at most {MAX_SUBSCRIPTIONS} sessions")
+    hears.add(key)
+    return {"subscribed": True, "key": key}
+
+
+async def unsubscribe_messages(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+    context.listener.hears_messages.discard(key)
+    return {"subscribed": False, "key": key}
+
+
+async def list_branches(context: Context) -> object:
+    return {"sessionKey": context.session_key("key"), "branches": []}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "sessions.list": list_sessions,
+    "sessions.describe": describe,
+    "sessions.patch": patch,
+    "sessions.reset": reset,
+    "sessions.delete": delete,
+    "sessions.subscribe": subscribe,
+    "sessions.unsubscribe": unsubscribe,
+    "sessions.messages.subscribe": subscribe_messages,
+    "sessions.messages.unsubscribe": unsubscribe_messages,
+    "sessions.branches.list": list_branches,
+}
