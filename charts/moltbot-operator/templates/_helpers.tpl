@@ -11,6 +11,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{- /* the same as settings of the operator write it */ -}}
+{{- define "moltbot.selectorList" -}}
+app.kubernetes.io/name=moltbot-operator,app.kubernetes.io/instance={{ .root.Release.Name }},app.kubernetes.io/component={{ .component }}
+{{- end }}
+
 {{- define "moltbot.image" -}}
 {{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end }}
