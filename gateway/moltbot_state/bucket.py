@@ -45,7 +45,7 @@ _BAD_KEYS = frozenset(
         "ExpiredToken",
         "InvalidSecurity",
         "AuthorizationHeaderMalformed",
-        "InvalidArgument.Credential",
+        "XAdminUserNotFound",  # versitygw
     }
 )
 _PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Busy", "ReducedRateLimit"})
@@ -166,15 +166,15 @@ class Bucket:
             return NotFound(key)
         if code in _BAD_KEYS or status == 401:
             return BucketCredentials(
-                f"The {where} does not accept the access key ({code or status}). Put the right {_key_names(self.place)} into "
-                "the Secret that the Moltbot names."
+                f"The {where} does not accept the access key ({code or status}). Put the right "
+                f"{_key_names(self.place)} into the Secret that the Moltbot names."
             )
         if code == "RequestTimeTooSkewed":
             return BucketUnreachable(f"The {where} says that the clock of this node is wrong. Set the node's clock.")
         if code in ("AccessDenied", "Forbidden", "AllAccessDisabled") or status == 403:
             return BucketCredentials(
-                f"The access key may not {verb} beneath {self.place.prefix} of {where} ({code or status}). It needs to read, write and list "
-                "objects there."
+                f"The access key may not {verb} beneath {self.place.prefix} of {where} ({code or status}). It needs to read, write and "
+                "list objects there."
                 + (" For R2 that is a token with Object Read & Write for this bucket." if self.place.kind is BucketKind.R2 else "")
             )
         if code == "NotImplemented" or status == 501:

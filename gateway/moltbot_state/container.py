@@ -165,7 +165,10 @@ class Container:
     # --- snapshots ----------------------------------------------------------------------------------------------------------------
 
     async def snapshot(self, reason: str, *, at_rest: bool = False) -> dict[str, object]:
-        """`result` and `snapshot` of the answer; at once when nothing changed. `at_rest`: the gateway is gone. Raises NotOpen, StateError."""
+        """`result` and `snapshot` of the answer; at once when nothing changed. `at_rest`: the gateway is gone.
+
+        Raises NotOpen, StateError.
+        """
         if not self.opened.is_set():
             raise NotOpen
         async with self._busy:

@@ -13,10 +13,12 @@ from moltbot_state.settings import StateSettings
 from moltbot_trust.assertions import Assertion
 from moltbot_trust.control import Call, ControlClient, ControlError, JsonObject, Refusal, Refused, control_application
 from moltbot_trust.keys import KeyRing, Purpose
-from moltbot_trust.tls import STATE_CONTROL_PORT, fingerprint_of, server_context
+from moltbot_trust.logs import get_logger
+from moltbot_trust.tls import fingerprint_of, server_context
 
 # A database of gigabytes is copied in steps between which the gateway goes on.
 STAGE_SECONDS = 300.0
+log = get_logger("moltbot_state.control")
 REASONS = frozenset({"scheduled", "final", "requested", "restart"})
 
 
@@ -85,9 +87,7 @@ def calls(container: Container, leave: Callable[[], None]) -> Sequence[Call]:
     )
 
 
-async def serve(
-    container: Container, settings: StateSettings, ring: KeyRing, leave: Callable[[], None], port: int = STATE_CONTROL_PORT
-) -> web.AppRunner:
+async def serve(container: Container, settings: StateSettings, ring: KeyRing, leave: Callable[[], None]) -> web.AppRunner:
     """Listen on the pod's address; the caller cleans the runner up. Raises OSError when the port is taken."""
     pod = f"pod:{settings.pod_uid}"
     audiences = {
@@ -100,10 +100,11 @@ async def serve(
     await runner.setup()
     context = server_context(settings.tls_certificate.reveal(), settings.tls_private_key.reveal())
     try:
-        await web.TCPSite(runner, settings.pod_ip, port, ssl_context=context).start()
+        await web.TCPSite(runner, settings.pod_ip, settings.listen_control_port, ssl_context=context).start()
     except OSError:
         await runner.cleanup()
         raise
+    log.info("listening", address=settings.pod_ip, port=runner.addresses[0][1])
     return runner
 
 

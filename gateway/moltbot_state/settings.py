@@ -11,9 +11,10 @@ from moltbot_state.ownership import Identity
 from moltbot_trust.logs import LogFormat, LogLevel
 from moltbot_trust.redaction import Secret
 from moltbot_trust.settings import setting
+from moltbot_trust.tls import STATE_CONTROL_PORT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StateSettings:
     """`python -m moltbot_state`, and its workers."""
 
@@ -45,6 +46,8 @@ class StateSettings:
         300.0, doc="Period of the backup schedule; not asked for two of them, it snapshots by itself.", minimum=1
     )
     flush_seconds: float = setting(100.0, doc="Longest time of the last flush.", minimum=0)
+    # Fixed wherever operator, backup and gateway look for it; tests take 0.
+    listen_control_port: int = setting(STATE_CONTROL_PORT, doc="Control.", minimum=0, maximum=65535)
 
     @property
     def place(self) -> Place:

@@ -30,17 +30,27 @@ def stage_at_rest(state: StateDir) -> Staged:
         try:
             copy = sqlite3.connect(target)
             try:
-                source.backup(copy)
+                # `backup` itself would wait for ever: here SQLite waits for BUSY_SECONDS, and below whoever comes between ends it.
+                source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                source.backup(copy, progress=_refuse_to_wait)
             finally:
                 copy.close()
         finally:
             source.close()
+    except DatabaseBusy:
+        target.unlink(missing_ok=True)
+        raise
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise DatabaseBusy from error
         raise BackupFailed(f"The database could not be copied: {error}.") from error
     return Staged(target, None, database=read_database_version(target))
+
+
+def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
+    if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise DatabaseBusy
 
 
 def _quote(path: str) -> str:

@@ -4,9 +4,9 @@ The container beside it stays small and never imports boto3 (docs/adr/0010). The
 the result are lines on standard output; log lines go to standard error. When standard input ends the container is gone and so is the
 work, at once: that is as safe as any other moment to die (snapshot.py, restore.py).
 
-    in   {"do": "open"} | {"do": "snapshot", "staged": "<name in stage/>"|null, "change": …, "unchanged": bool, "rest": bool}
+    in   {"do": "open"} | {"do": "snapshot", "staged": <name in stage>|null, "change": …, "unchanged": bool, "rest": bool}
     out  {"progress": n} … then one of
-         {"choice": {kind, reason, message, lineage}} · {"snapshot": {result, …}} · {"again": "database"|"gateway"} · {"error": {reason, message}}
+         {"choice": {kind, reason, message}} · {"snapshot": {result, …}} · {"again": "database"|"gateway"} · {"error": {reason, message}}
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from moltbot_state.bucket import Bucket
@@ -32,7 +31,7 @@ from moltbot_state.restore import look_at_local, open_empty, read_database_versi
 from moltbot_state.settings import StateSettings
 from moltbot_state.snapshot import DatabaseNeeded, Run, Staged, take_snapshot
 from moltbot_state.staging import DatabaseBusy, stage_at_rest
-from moltbot_trust.clock import format_time
+from moltbot_trust.clock import Clock, SystemClock, format_time
 from moltbot_trust.logs import configure_logging, get_logger
 from moltbot_trust.settings import read_settings
 
@@ -99,13 +98,14 @@ def choice_to_json(choice: Choice) -> dict[str, object]:
     return {"kind": choice.kind.value, "reason": str(choice.reason), "message": choice.message}
 
 
-def make_snapshot(settings: StateSettings, state: StateDir, reporter: Reporter, job: Mapping[str, object]) -> dict[str, object]:
+def make_snapshot(settings: StateSettings, reporter: Reporter, job: Mapping[str, object], clock: Clock) -> dict[str, object]:
     """One snapshot; the staged copy is removed whatever happens."""
+    state = StateDir(Path(settings.state_dir))
     staged = stage_at_rest(state) if job.get("rest") else _staged(state, job)
     try:
         bucket = Bucket(settings.place, settings.bucket_access_key_id, settings.bucket_secret_access_key)
-        now = datetime.now(UTC)
-        run = Run(state, bucket, settings.identity, _program(), format_time(now), now.timestamp(), checkpoint, reporter.progress)
+        created = format_time(clock.now())
+        run = Run(state, bucket, settings.identity, _program(), created, clock.epoch(), checkpoint, reporter.progress)
         made = take_snapshot(run, staged)
     finally:
         if staged.path is not None:
@@ -133,13 +133,12 @@ def _end_with_the_container() -> None:
     os._exit(ORPHANED)
 
 
-def run_job(settings: StateSettings, job: Mapping[str, object], reporter: Reporter) -> dict[str, object]:
+def run_job(settings: StateSettings, job: Mapping[str, object], reporter: Reporter, clock: Clock) -> dict[str, object]:
     """The result's line. Never raises for what can go wrong with disk or bucket."""
-    state = StateDir(Path(settings.state_dir))
     try:
         if job.get("do") == "open":
-            return {"choice": open_state(settings, state, reporter)}
-        return {"snapshot": make_snapshot(settings, state, reporter, job)}
+            return {"choice": open_state(settings, StateDir(Path(settings.state_dir)), reporter)}
+        return {"snapshot": make_snapshot(settings, reporter, job, clock)}
     except DatabaseNeeded:
         return {"again": "database"}
     except DatabaseBusy:
@@ -157,7 +156,7 @@ def main() -> int:
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_container, name="orphan", daemon=True).start()
     reporter = Reporter()
-    reporter.say(run_job(settings, job, reporter))
+    reporter.say(run_job(settings, job, reporter, SystemClock()))
     # Nothing is left to do, and the thread above would keep an orderly exit waiting for its lock on standard input.
     sys.stdout.flush()
     os._exit(0)

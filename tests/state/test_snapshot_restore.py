@@ -490,7 +490,7 @@ def apply(workspace: Path, what: str, one: str, two: str, content: bytes) -> Non
 
 
 @given(st.lists(edits, min_size=1, max_size=3))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_restore_is_identical_for_any_tree_and_edits(
     s3: S3Server, tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, str, str, bytes]]]
 ) -> None:
