@@ -1,0 +1,102 @@
+"""The gateway process: exec to ready and resident memory, beside a trivial aiohttp server started the same way."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.measure import in_turn, resident_mib, table
+from moltbot_trust.keys import GATEWAY_PURPOSES, MasterKeys
+from tests.fakes.certificate import make_certificate
+
+FLOOR = """
+import aiohttp.web as w, os
+app = w.Application()
+async def ok(_): return w.Response(text="ok")
+app.router.add_get("/readyz", ok)
+w.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_ready(port: int, *, tls: bool, began: float) -> float:
+    """Milliseconds from `began` to the first 200 of /readyz, asked every 5 ms."""
+    context = ssl._create_unverified_context()  # the floor of a handshake: what is pinned is measured elsewhere
+    while time.monotonic() - began < 30:
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+            if tls
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        )
+        try:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return (time.monotonic() - began) * 1000
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.005)
+    raise TimeoutError(f"nothing is ready on port {port} after 30 s")
+
+
+def _measured(command: list[str], environment: dict[str, str], port: int, *, tls: bool) -> dict[str, tuple[float, str]]:
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=None)
+    try:
+        ready = _until_ready(port, tls=tls, began=began)
+        time.sleep(1)  # what it does after it is ready belongs to its memory
+        return {"exec → ready": (ready, "ms"), "resident": (resident_mib(process.pid), "MiB")}
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _floor() -> dict[str, tuple[float, str]]:
+    port = _free_port()
+    return _measured([sys.executable, "-c", FLOOR], {**os.environ, "PORT": str(port)}, port, tls=False)
+
+
+def _gateway() -> dict[str, tuple[float, str]]:
+    port = _free_port()
+    certificate, private_key = make_certificate()
+    uid = "00000000-0000-4000-8000-000000000001"
+    ring = MasterKeys.generate().key_ring(GATEWAY_PURPOSES, uid)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "state").mkdir()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "MOLTBOT_NAME": "ada",
+            "MOLTBOT_NAMESPACE": "default",
+            "MOLTBOT_UID": uid,
+            "MOLTBOT_POD_UID": secrets.token_hex(8),
+            "MOLTBOT_POD_IP": "127.0.0.1",
+            "MOLTBOT_STATE_DIR": f"{folder}/state",
+            "MOLTBOT_KEYS": ring.to_json(),
+            "MOLTBOT_TLS_CERTIFICATE": certificate,
+            "MOLTBOT_TLS_PRIVATE_KEY": private_key,
+            "MOLTBOT_MODEL_ADAPTER": "demo",
+            "MOLTBOT_LISTEN_PORT": str(port),
+            "MOLTBOT_LISTEN_CONTROL_PORT": "0",
+            "MOLTBOT_LOG_LEVEL": "error",
+        }
+        return _measured([sys.executable, "-m", "moltbot_gateway"], environment, port, tls=True)
+
+
+def main(runs: int) -> None:
+    print(table(in_turn([("trivial aiohttp server", _floor), ("gateway", _gateway)], runs), floor="trivial aiohttp server"))
