@@ -300,12 +300,12 @@ class World:
         assert key == KEY
         await self.interleave(f"checkpoint {checkpoint.value}")
 
-    def check_end(self, *, by_consent: bool) -> None:
+    def check_end(self) -> None:
         """Called where a pod is ended by the operator: rule 5 in one place."""
         pod = self.pod
         if pod is None or pod.terminating_since is not None or pod.messages is None:
             return
-        if by_consent and pod.process.handshake.state(self.clock.monotonic()) is not GatewayWord.COMMITTED:
+        if pod.process.handshake.state(self.clock.monotonic()) is not GatewayWord.COMMITTED:
             raise Violation("the pod is ended although the gateway did not commit")
         if self.storage is Storage.EPHEMERAL and frozenset(pod.messages) != self.bucket.messages:
             raise Violation("the pod is ended although its state is not in the bucket")
@@ -361,19 +361,24 @@ class _Cluster:
         if uid != "s-1" or (resource_version is not None and resource_version != str(world.version)):
             raise Conflict("the StatefulSet changed")
         if replicas == 0 and world.replicas == 1:
-            world.check_end(by_consent=True)
+            world.check_end()
             world.scaled_down += 1
         world.write_scale(replicas)
         await world.interleave(f"after scale {replicas}")
 
     async def delete_pod(self, key: Key, uid: str, *, timeout: float) -> None:
         world = self._world
+        begun = world.clock.monotonic()
         await world.interleave("before delete_pod")
+        if world.clock.monotonic() - begun > timeout:
+            raise Unavailable("no answer in time")
         if world.pod is None:
             return
         if world.pod.uid != uid:
             raise Conflict("another pod")
-        world.check_end(by_consent=False)
+        if world.pod.process.committed_at is not None:
+            world.check_end()
+        # else the gateway restarted since its commit: it gets a SIGTERM as at any other time, and the state container flushes
         world.terminate(flush=True)
         await world.interleave("after delete_pod")
 

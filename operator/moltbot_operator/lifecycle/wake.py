@@ -100,10 +100,10 @@ def _least_sleep(status: LifecycleStatus) -> float:
     wake = status.last_wake
     if wake is None or wake.reason != WakeCause.DUE.word:
         return LEAST_SLEEP_SECONDS
-    if status.last_activity is not None and status.last_activity > wake.time:
-        return LEAST_SLEEP_SECONDS
     slept_at = next((entry.time for entry in status.history if entry.phase is Phase.ASLEEP and entry.time < wake.time), None)
     if slept_at is None:
-        return 2 * LEAST_SLEEP_SECONDS
+        return LEAST_SLEEP_SECONDS
+    if status.last_activity is not None and status.last_activity > slept_at:
+        return LEAST_SLEEP_SECONDS  # it did something
     waited = (wake.time - slept_at).total_seconds()
     return min(MOST_SLEEP_SECONDS, max(LEAST_SLEEP_SECONDS, 2 * waited))
