@@ -17,6 +17,7 @@ from typing import Protocol
 
 from moltbot_state.choice import AskBucket, ChoiceKind, decide_state
 from moltbot_state.errors import BackupFailed, StateError
+from moltbot_state.format import BadFormat
 from moltbot_state.known import Known, Stamp, read_known, sign_workspace, stamp_database
 from moltbot_state.layout import LockedByAnother, StateDir, take_lock
 from moltbot_state.lineage import Mark, read_state_file
@@ -83,6 +84,7 @@ class Container:
         self._started = clock.monotonic()
         self._busy = asyncio.Lock()
         self._lock: int | None = None
+        self._recovered = False
         self._known: Known | None = None
         self._rest: _Rest | None = None
         self._mark: Mark | None = None
@@ -102,7 +104,6 @@ class Container:
         """Open the state, for as long as it takes; then snapshot by itself whenever nobody asked for two periods. Ends only by being
         cancelled, which is safe."""
         await self._take_lock()
-        await asyncio.to_thread(recover, self._state)
         attempt = 0
         while not await self._try_to_open():
             delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
@@ -124,14 +125,22 @@ class Container:
                 await self._clock.sleep(LOCK_SECONDS)
 
     async def _try_to_open(self) -> bool:
+        try:
+            return await self._open()
+        except WorkerFailed as error:
+            self.choice = ChoiceView("wait", error.reason, error.message)
+        except (OSError, BadFormat) as error:
+            self.choice = ChoiceView("wait", "StateWaiting", _unusable(error))
+        return False
+
+    async def _open(self) -> bool:
+        if not self._recovered:
+            await asyncio.to_thread(recover, self._state)
+            self._recovered = True
         facts = await asyncio.to_thread(make_facts, self._settings, self._state)
         choice = decide_state(facts)
         if isinstance(choice, AskBucket):
-            try:
-                result = await self._workers.run({"do": "open"}, self._moved)
-            except WorkerFailed as error:
-                self.choice = ChoiceView("wait", error.reason, error.message)
-                return False
+            result = await self._workers.run({"do": "open"}, self._moved)
             found = result.get("choice")
             assert isinstance(found, dict)
             view = ChoiceView(str(found["kind"]), str(found["reason"]), str(found["message"]))
@@ -175,7 +184,10 @@ class Container:
             self._asked = self._clock.monotonic()
             began = self._clock.now()
             try:
-                result = await (self._snapshot_at_rest() if at_rest else self._snapshot_beside_the_gateway())
+                try:
+                    result = await (self._snapshot_at_rest() if at_rest else self._snapshot_beside_the_gateway())
+                except (OSError, BadFormat) as error:
+                    raise BackupFailed(_unusable(error)) from error
             except StateError as error:
                 self._trouble, self.counters.failed = error, self.counters.failed + 1
                 log.warning("snapshot failed", reason=error.reason, message=error.message, asked=reason)
@@ -349,6 +361,11 @@ class Container:
             "lineage": mark.lineage if mark else None,
             "sequence": mark.sequence if mark else None,
         }
+
+
+def _unusable(error: OSError | BadFormat) -> str:
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return f"The state directory cannot be used: {words}. It is tried again; look at the volume and at who may write to it."
 
 
 def _condition(status: str, reason: str, message: str) -> dict[str, object]:

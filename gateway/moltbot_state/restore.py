@@ -22,6 +22,7 @@ from moltbot_state.format import (
     DATABASE_NAME,
     MAX_MANIFEST_BYTES,
     MAX_STORED_BYTES,
+    WORKSPACE_NAME,
     BadFormat,
     DirectoryEntry,
     FileEntry,
@@ -52,9 +53,7 @@ _NOTHING = "Nothing was opened or changed. Put the missing or damaged objects ba
 
 def look_at_local(state: StateDir) -> Local:
     """What stands in the state directory. Never raises for what it finds there."""
-    has_content = False
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        has_content = os.path.lexists(state.database) or any(state.workspace.iterdir())
+    has_content = _has_content(state)
     try:
         file = read_state_file(state)
     except (OSError, BadFormat) as error:
@@ -64,6 +63,16 @@ def look_at_local(state: StateDir) -> Local:
     if not has_content:
         return Local(LocalKind.GONE, file.reached)
     return Local(LocalKind.PRESENT, file.reached, read_database_version(state.database))
+
+
+def _has_content(state: StateDir) -> bool:
+    """Whether current/ holds more than an empty workspace."""
+    if not state.current.is_dir() or state.current.is_symlink():
+        return os.path.lexists(state.current)
+    names = {entry.name for entry in state.current.iterdir()}
+    if names - {WORKSPACE_NAME}:
+        return True
+    return bool(names) and (state.workspace.is_symlink() or not state.workspace.is_dir() or any(state.workspace.iterdir()))
 
 
 def read_database_version(path: Path) -> int:
@@ -280,7 +289,7 @@ def _swap(state: StateDir, checkpoint: Callable[[str], None]) -> None:
 
 
 def _set_aside(state: StateDir) -> None:
-    if state.current.is_dir() and not state.database.exists() and not (state.workspace.is_dir() and any(state.workspace.iterdir())):
+    if not _has_content(state):
         remove_tree(state.current)
     if os.path.lexists(state.current):
         number = 0

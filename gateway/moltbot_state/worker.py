@@ -1,6 +1,6 @@
 """One piece of work with the bucket, in a process of its own that ends with it: `python -m moltbot_state.worker`.
 
-The container beside it stays small and never imports boto3 (docs/adr/0010). The job is one line of JSON on standard input; progress and
+The container beside it stays small and never imports boto3 (docs/adr/0005). The job is one line of JSON on standard input; progress and
 the result are lines on standard output; log lines go to standard error. When standard input ends the container is gone and so is the
 work, at once: that is as safe as any other moment to die (snapshot.py, restore.py).
 
@@ -147,7 +147,8 @@ def run_job(settings: StateSettings, job: Mapping[str, object], reporter: Report
         return {"error": {"reason": error.reason, "message": error.message}}
     except OSError as error:
         full = " Make the volume larger." if error.errno in (28, 122) else ""
-        return {"error": {"reason": "BackupFailed", "message": f"The state directory cannot be used: {error.strerror or error}.{full}"}}
+        reason = "StateWaiting" if job.get("do") == "open" else "BackupFailed"
+        return {"error": {"reason": reason, "message": f"The state directory cannot be used: {error.strerror or error}.{full}"}}
 
 
 def main() -> int:

@@ -89,6 +89,9 @@ class Reason(StrEnum):
     DATABASE_DAMAGED = "DatabaseDamaged"
     DATABASE_TOO_NEW = "DatabaseTooNew"
     STATE_MISSING = "StateMissing"
+    STATE_OLDER = "StateOlderThanRecorded"
+    STATE_UNREADABLE = "StateUnreadable"
+    STATE_OF_ANOTHER = "StateOfAnotherLineage"
     # ModelReady
     CONFIGURED = "Configured"
     ANSWERED = "Answered"
@@ -114,6 +117,7 @@ class Reason(StrEnum):
     SNAPSHOT_OLDER = "SnapshotOlderThanRecorded"
     SNAPSHOT_MISSING = "SnapshotMissing"
     SNAPSHOT_TOO_NEW = "SnapshotTooNew"
+    SNAPSHOT_OF_ANOTHER = "SnapshotOfAnotherLineage"
     # Exposed
     ROUTED = "Routed"
     HOST_CONFLICT = "HostConflict"

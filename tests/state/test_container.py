@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moltbot_state.container import Container, NotOpen
+from moltbot_state.errors import StateError
 from moltbot_state.layout import StateDir, take_lock
 from moltbot_state.settings import StateSettings
 from moltbot_state.worker import Reporter, run_job
@@ -269,6 +270,25 @@ async def test_a_flush_is_bounded(s3: S3Server, prefix: str, state: StateDir) ->
         it.gateway.close()
         await it.container.flush()
         assert it.container.counters.created == 0 and "HEAD" not in s3.objects(prefix)
+
+
+async def test_a_state_directory_that_cannot_be_used_is_waited_for(s3: S3Server, prefix: str, state: StateDir) -> None:
+    """Never a crash loop."""
+    state.stage.write_text("in the way")
+    async with pod(s3, prefix, state) as it:
+        while it.clock.sleepers == 0:
+            await asyncio.sleep(0.01)
+        assert it.container.choice.reason == "StateWaiting" and "cannot be used" in it.container.choice.message
+        state.stage.unlink()
+        await it.clock.advance(2)
+        await it.open()
+        it.gateway.say("hello")
+        good = state.state_file.read_bytes()
+        state.state_file.write_bytes(b"{")
+        with pytest.raises(StateError):
+            await it.container.snapshot("scheduled")
+        state.state_file.write_bytes(good)
+        assert (await it.container.snapshot("scheduled"))["result"] == "created"
 
 
 async def test_nobody_else_has_the_state_directory(s3: S3Server, prefix: str, state: StateDir) -> None:

@@ -100,6 +100,15 @@ def test_an_unreadable_state_file_waits_and_touches_nothing(state: StateDir, con
     assert said(state) == ["hello"] and state.state_file.read_bytes() == content
 
 
+def test_anything_in_current_counts_as_content(state: StateDir) -> None:
+    """What a person put there by hand is never removed as "empty"."""
+    state.current.mkdir()
+    (state.current / "moltbot.sqlite-wal").write_text("half a database")
+    with pytest.raises(StateWaits) as waits:
+        open_it(state)
+    assert waits.value.reason == "StateUnreadable" and (state.current / "moltbot.sqlite-wal").exists()
+
+
 def test_two_processes_never_have_one_state(state: StateDir) -> None:
     held = open_without_bucket(state.root, pod_uid="pod-1", recorded=None, storage=Storage.VOLUME, lose_on_restart=False)
     with pytest.raises(StateWaits, match="Another process"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from moltbot_state.backup import back_up
@@ -33,7 +35,10 @@ async def test_a_whole_life(s3: S3Server, prefix: str, state: StateDir) -> None:
     """Opens, tells the gateway, is asked by the backup's client, flushes at SIGTERM, is small, and says no secret."""
     gateway = FakeGateway(state)
     runner, url = await gateway.serve()
-    process = Process(environment(s3, prefix, state, MOLTBOT_GATEWAY_URL=url))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        metrics = probe.getsockname()[1]
+    process = Process(environment(s3, prefix, state, MOLTBOT_GATEWAY_URL=url, MOLTBOT_METRICS_PORT=str(metrics)))
     await process.start()
     try:
         async with await process.client(GATEWAY, Purpose.GATEWAY_STATE) as from_gateway:
@@ -58,6 +63,8 @@ async def test_a_whole_life(s3: S3Server, prefix: str, state: StateDir) -> None:
                 with pytest.raises(Refused) as refusal:
                     await other.get("/report")
                 assert refusal.value.status == 401
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{metrics}/metrics") as scraped:
+            assert 'moltbot_state_snapshots_total{result="created"} 1.0' in await scraped.text()
         assert resident_mib(process.process.pid) < 60, "no S3 client stays in memory"
         gateway.say("last words")
         gateway.close()
