@@ -16,16 +16,12 @@ from pathlib import Path
 
 from aiohttp import web
 
+from moltbot_router import pages
 from tests.fakes.router_ui_admin import AdminSide
 from tests.fakes.router_ui_socket import GatewaySide
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "operator/moltbot_router/static"
-# As internals.md has it, word for word.
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 COOKIE = "moltbot"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -93,8 +89,8 @@ class FakeRouter:
         app.router.add_post("/api/login", self._login)
         app.router.add_static("/assets", STATIC / "assets")
         self.admin.add_routes(app, STATIC / "admin.html")
-        for kind in ("token", "waiting", "forbidden", "missing", "unavailable"):
-            app.router.add_get(f"/pages/{kind}", self._page(kind))
+        for kind, page in PAGES.items():
+            app.router.add_get(f"/pages/{kind}", self._page(page))
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -140,9 +136,7 @@ class FakeRouter:
             return web.json_response({"error": "origin", "message": "Open the page from its own address."}, status=403)
         response = await handler(request)
         if not response.prepared:
-            response.headers["Content-Security-Policy"] = CSP
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers["Referrer-Policy"] = "no-referrer"
+            response.headers.update(pages.PAGE_HEADERS)
         return response
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
@@ -166,7 +160,7 @@ class FakeRouter:
     def _unauthorized(self, request: web.Request, reason: str = "") -> web.Response:
         if "text/html" not in request.headers.get("Accept", ""):
             return web.json_response({"error": "unauthorized", "message": "A gateway token is needed."}, status=401)
-        return web.Response(status=401, text=router_page("token", reason=reason), content_type="text/html")
+        return web.Response(status=401, text=pages.token_page(reason=reason), content_type="text/html")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         if not self.has_cookie(request):
@@ -203,37 +197,22 @@ class FakeRouter:
         self._give_cookie(response)
         return response
 
-    def _page(self, kind: str) -> Handler:
+    @staticmethod
+    def _page(page: Callable[[], str]) -> Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
-            return web.Response(text=router_page(kind), content_type="text/html")
+            return web.Response(text=page(), content_type="text/html")
 
         return serve
 
 
-_BODIES = {
-    "token": """<h1>A gateway token is needed</h1>
-      <p>It opens this assistant's page. It is in the link that was printed at the start.</p>
-      <p class="reason" role="status">{reason}</p>
-      <form method="post" action="/api/login"><input type="hidden" name="next" value="/">
-      <label for="token">Gateway token</label>
-      <input id="token" name="token" type="password" autocomplete="current-password" required><button>Continue</button></form>""",
-    "waiting": """<h1>ada is waking up</h1><p class="reason" role="status">{reason}</p>
-      <div class="progress" role="progressbar" aria-label="Waking"></div>""",
-    "forbidden": """<h1>Open the administration from this machine</h1>
-      <p>No identity provider is set up, so it answers only on loopback. This command opens it:</p>
-      <pre><code>kubectl moltbot admin ada</code></pre>""",
-    "missing": """<h1>Nothing here</h1><p>This address leads to no page of this assistant.</p>
-      <p class="actions"><a class="button" href="/">To the chat</a></p>""",
-    "unavailable": """<h1>It could not be started</h1><p>The assistant was asleep and did not wake.</p>
-      <p class="reason" role="status">The image could not be pulled: ErrImagePull.</p>
-      <p class="actions"><a class="button" href="/">Try again</a></p>""",
+# The router's real pages, so that they are looked at here in a browser.
+PAGES: Mapping[str, Callable[[], str]] = {
+    "token": pages.token_page,
+    "waiting": lambda: pages.waiting_page("ada", "Waking", "Starting the pod", 6.0),
+    "forbidden": pages.admin_page_elsewhere,
+    "pairing": pages.pairing_page,
+    "missing": pages.missing_page,
+    "unavailable": lambda: pages.unavailable_page("ada", "The image could not be pulled.", failed=True),
+    "not-built": pages.not_built_page,
+    "blocked": lambda: pages.blocked_page(300),
 }
-
-
-def router_page(kind: str, reason: str = "") -> str:
-    """One of the router's own pages, by the markup that pages.css is written for."""
-    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Moltbot</title>
-<link rel="icon" href="/assets/favicon.svg" type="image/svg+xml"><link rel="stylesheet" href="/assets/pages.css">
-<script src="/assets/theme.js"></script><script type="module" src="/assets/pages.js"></script></head>
-<body data-page="{kind}"><main class="card">{_BODIES[kind].format(reason=reason)}</main></body></html>"""

@@ -68,7 +68,7 @@ export async function unlock(key: string): Promise<string | undefined> {
     await call("POST", "/session", { key });
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
-      return "That key is not right. Take the link that `moltbot admin` prints now: the key may have been changed.";
+      return "That key is not right. Take the link that the command above prints now: the key may have been changed.";
     }
     return words(error);
   }

@@ -16,7 +16,7 @@ export const phaseWords = (phase: string): readonly [Tone, string] => PHASES[pha
 export const isMoving = (phase: string): boolean => phase === "Pending" || phase === "Waking" || phase === "Draining";
 
 const CONDITIONS: Readonly<Record<string, string>> = {
-  Ready: "Answers requests",
+  Ready: "Ready",
   Sleeping: "Sleep",
   SecretsReady: "Secrets",
   StorageReady: "Storage",

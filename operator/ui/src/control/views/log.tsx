@@ -207,6 +207,17 @@ export function Log() {
     if (box !== null) isAway.value = box.scrollHeight - box.scrollTop - box.clientHeight > NEAR;
   };
 
+  // A banner, a keyboard or a longer draft takes room away at the end.
+  useLayoutEffect(() => {
+    const box = place.current;
+    if (box === null) return undefined;
+    const observer = new ResizeObserver(() => {
+      if (!isAway.value) toEnd("instant");
+    });
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, []);
+
   // Another conversation, or something new of mine: to its end. Text that comes keeps the end in view if it was there.
   useLayoutEffect(() => toEnd("instant"), [currentKey.value, now.outgoing.length, now.loaded]);
   useLayoutEffect(() => {
