@@ -79,10 +79,10 @@ async def running(settings: Settings, clock: Clock, *, began: float, model: Mode
         opening = asyncio.create_task(_open(gateway, ring, runners))
         ports = []
         for runner, port in zip(tuple(runners), (settings.listen_port, settings.listen_control_port), strict=True):
-            site = web.TCPSite(runner, settings.pod_ip, port, ssl_context=context, shutdown_timeout=SHUTDOWN_SECONDS)
+            site = web.TCPSite(runner, settings.pod_ip, port, ssl_context=context)
             await site.start()
             ports.append(runner.addresses[0][1])
-        gateway.listening()
+        gateway.listening(*ports)
         yield Running(gateway, ports[0], ports[1])
     finally:
         gateway.handshake.terminate()

@@ -39,10 +39,12 @@ TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
 
 @dataclass(frozen=True)
 class Opened:
-    """Where the opened state stands in its lineage; `None` where nothing is recorded (`loseOnRestart`)."""
+    """Where the opened state stands in its lineage; `None` where nothing is recorded (`loseOnRestart`). `release` lets go of the
+    state directory, once nobody writes any more."""
 
     lineage: str | None
     sequence: int | None
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -194,9 +196,9 @@ class Gateway:
 
     # opening
 
-    def listening(self) -> None:
+    def listening(self, port: int, control_port: int) -> None:
         self.timings.listening = self.since_start_ms()
-        log.info("listening", milliseconds=self.timings.listening)
+        log.info("listening", port=port, control_port=control_port, milliseconds=self.timings.listening)
 
     async def open(self, opened: Opened) -> None:
         """The state is where it should be: open it, and take up what was left undone."""
@@ -301,4 +303,6 @@ class Gateway:
         await self.model.close()
         if self._database is not None:
             await self._database.close()
+        if self.opened is not None:
+            self.opened.release()
         log.info("closed")

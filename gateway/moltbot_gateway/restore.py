@@ -56,8 +56,11 @@ async def wait_for_container(settings: Settings, ring: KeyRing, clock: Clock, co
 
 def _read_restored(answer: dict[str, object], conditions: Conditions) -> Opened | None:
     lineage, sequence = answer.get("lineage"), answer.get("sequence")
-    if answer.get("restored") is True and isinstance(lineage, str) and isinstance(sequence, int):
-        return Opened(lineage, sequence)
+    if answer.get("restored") is True:
+        # Null: an ephemeral state without a verified snapshot yet records nothing (rule 8).
+        if isinstance(lineage, str) and isinstance(sequence, int):
+            return Opened(lineage, sequence)
+        return Opened(None, None)
     choice = answer.get("choice")
     if isinstance(choice, dict) and choice.get("kind") == "wait" and choice.get("reason"):
         _tell(conditions, Condition(STATE_READY, "False", str(choice["reason"])[:64], str(choice.get("message", ""))))
@@ -71,7 +74,7 @@ def _tell(conditions: Conditions, condition: Condition) -> None:
 
 
 async def open_local(settings: Settings, clock: Clock, conditions: Conditions) -> Opened:
-    """Rule 8's function, called here. The state directory is locked from here on, until the process ends."""
+    """Rule 8's function, called here. The state directory is locked from here on, until `Opened.release` or the end of the process."""
     while True:
         chosen = await asyncio.to_thread(_choose, settings)
         if isinstance(chosen, Opened):
@@ -103,5 +106,6 @@ def _choose(settings: Settings) -> Opened | Condition:
         text = f"The state directory cannot be used ({error}): check the volume and its permissions (fsGroup)."
         return Condition(STATE_READY, "False", "CannotOpen", text)
     log.info("state chosen", kind=opened.kind.value, reason=opened.reason)
-    # The lock's descriptor is never closed: the kernel lets go of it when the process has ended, however it ends.
-    return Opened(opened.mark.lineage, opened.mark.sequence) if opened.records else Opened(None, None)
+    if not opened.records:
+        return Opened(None, None, opened.close)
+    return Opened(opened.mark.lineage, opened.mark.sequence, opened.close)
