@@ -352,7 +352,8 @@ class Container:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.opened.wait()
-        mark = self.recordable
+        # On a volume the gateway is about to make the database, and reports only once it has.
+        mark = self._mark if self._settings.storage.value == "volume" else self.recordable
         if not self.opened.is_set():
             return {"restored": False, "choice": {**self.choice.to_json(), "kind": "wait"}}
         return {

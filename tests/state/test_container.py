@@ -168,7 +168,20 @@ async def test_it_waits_while_the_bucket_cannot_be_reached_and_never_starts_empt
         s3.fault = None
         await it.clock.advance(2)
         await it.open()
-        assert (await it.container.restored())["restored"] is True
+        told = await it.container.restored()
+        assert told["restored"] is True and told["lineage"] is None, "ephemeral and no snapshot yet: nothing is recorded"
+
+
+async def test_an_opened_volume_may_be_recorded_once_it_holds_something(s3: S3Server, prefix: str, state: StateDir) -> None:
+    """Rule 8."""
+    async with pod(s3, prefix, state, MOLTBOT_STORAGE="volume") as it:
+        async with asyncio.timeout(20):
+            await it.container.opened.wait()
+        assert (await it.container.report())["lineage"] is None
+        lineage = (await it.container.restored())["lineage"]
+        it.gateway.open()
+        report = await it.container.report()
+        assert isinstance(lineage, str) and (report["lineage"], report["sequence"]) == (lineage, 0)
 
 
 @pytest.mark.parametrize(
