@@ -16,16 +16,12 @@ class Settings:
 
     listen: str = setting("0.0.0.0:8080", doc="Where people's traffic is served, as address:port.", pattern=_ADDRESS)
     admin_listen: str = setting("127.0.0.1:8081", doc="Where the administration is served: loopback only.", pattern=_ADDRESS)
-    admin_url: str = setting(
-        "", doc="The administration's address as a person types it, for a link on the pages; empty: they name the command."
-    )
+    admin_url: str = setting("", doc="The administration's address, for a link on the pages; empty: they name the command.")
     keys_dir: str = setting("/keys", doc="Directory with keys.json, the router's branches.")
     admin_key_file: str = setting("/admin/MOLTBOT_ADMIN_KEY", doc="File with the administration key.")
     watch_namespaces: tuple[str, ...] = setting((), doc="Namespaces to serve; empty: all.")
     base_domain: str = setting("localhost", doc="Default hosts are <name>--<namespace>.<base domain>.")
-    public_port: int = setting(
-        8080, doc="Port in the addresses shown to people while nothing exposes the router.", minimum=1, maximum=65535
-    )
+    public_port: int = setting(8080, doc="Port in the addresses that people are shown.", minimum=1, maximum=65535)
     trusted_proxies: tuple[str, ...] = setting((), doc="Networks whose forwarding headers are believed, such as 10.0.0.0/8.")
     hold_seconds: float = setting(50.0, doc="How long a request is held while its Moltbot wakes.", minimum=1, maximum=600)
     hold_limit: int = setting(64, doc="How many requests are held for one Moltbot.", minimum=1, maximum=10000)

@@ -3,7 +3,6 @@ passed a lock."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ KEEPALIVE_SECONDS = 620.0
 MAX_HEADER_BYTES = 16 * 1024
 
 
-class GuardedConnection(RequestHandler[Any]):
+class GuardedConnection(RequestHandler):
     """A connection that can be given an allowance of bytes: a WebSocket's frames are assembled below our code, up to what an approved
     device may send, and nobody shall make us hold that much before the locks."""
 
@@ -40,10 +39,10 @@ class GuardedConnection(RequestHandler[Any]):
         super().data_received(data)
 
 
-class GuardedServer(web.Server[web.BaseRequest]):
+class GuardedServer(web.Server):
     """Makes such connections."""
 
-    def __call__(self) -> RequestHandler[Any]:
+    def __call__(self) -> RequestHandler:
         return GuardedConnection(self, loop=self._loop, **self._kwargs)
 
 
@@ -54,11 +53,17 @@ def limit_bytes(request: web.BaseRequest, allowance: int | None) -> None:
 
 
 class Listener:
-    """One listening address. `start`, then `port`; `close` ends connections after `grace` seconds."""
+    """One listening address. `start`, then `port`; `close` lets busy connections finish for `grace` seconds, then cuts them."""
 
-    def __init__(self, handler: Handler, host: str, port: int) -> None:
+    def __init__(self, handler: Handler, host: str, port: int, *, grace: float) -> None:
+        self._handler, self._host, self._grace = handler, host, grace
+        self._runner: web.ServerRunner | None = None
+        self.port = port
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
         server = GuardedServer(
-            handler,
+            self._handler,
             handler_cancellation=True,  # a client that is gone leaves the hold, and its upstream is cut
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
@@ -66,23 +71,12 @@ class Listener:
             max_field_size=MAX_HEADER_BYTES,
             max_line_size=MAX_HEADER_BYTES,
         )
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        self._host, self._port = host, port
-        self.port = port
-
-    async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host or None, self._port, backlog=1024)
-        await site.start()
-        for server in (site._server,):
-            sockets = getattr(server, "sockets", None) or ()
-            for socket in sockets:
-                self.port = int(socket.getsockname()[1])
-                return
+        await web.TCPSite(self._runner, self._host or None, self.port, backlog=1024).start()
+        self.port = int(self._runner.addresses[0][1])
 
-    async def close(self, grace: float) -> None:
-        """Stop listening; connections that are still busy after `grace` seconds are cut."""
-        self._runner._shutdown_timeout = grace
-        await self._runner.cleanup()
-        await asyncio.sleep(0)
+    async def close(self) -> None:
+        """Stop listening, then wait for what is under way."""
+        if self._runner is not None:
+            await self._runner.cleanup()

@@ -39,6 +39,11 @@ class Presented:
         """Whether something was shown at all: nothing shown is no wrong guess."""
         return bool(self.query or self.bearer or self.cookie)
 
+    @property
+    def guess(self) -> bool:
+        """Whether a token was shown that could be a guess: a stale cookie is none."""
+        return bool(self.query or self.bearer)
+
 
 def read_presented(raw_query: str, authorization: str, cookies: Mapping[str, str], *, secure: bool) -> Presented:
     """`secure`: the request came over https, so that only the cookie that an https page could set counts."""

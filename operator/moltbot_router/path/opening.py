@@ -109,8 +109,10 @@ class Opening:
 
     def _lock2(self, request_id: str, connect: Connect, arrival: Arrival, target: Target | None) -> Pass:
         now = self._clock.monotonic()
+        shown = _shown(connect.auth)
+        guess = bool(shown) or arrival.presented.guess
         wait = self._limit.blocked_for(arrival.address, now)
-        if wait > 0:
+        if guess and wait > 0:
             raise OpeningError(
                 ErrorShape(
                     ErrorCode.INVALID_REQUEST,
@@ -122,14 +124,14 @@ class Opening:
                 CloseCode.POLICY,
                 request_id,
             )
-        shown = _shown(connect.auth)
         passed = None
         if target is not None:
             passed = _check(target, shown, arrival, self._clock.epoch())
         if passed is not None:
-            self._limit.forget(arrival.address)
+            if guess:
+                self._limit.forget(arrival.address)
             return passed
-        if shown or arrival.presented.any:
+        if guess:
             self._limit.count_wrong(arrival.address, now)
         if not shown and not arrival.presented.any:
             raise _unauthorized(

@@ -10,7 +10,12 @@ from moltbot_trust.seals import Seal
 
 
 class UpstreamLost(Exception):
-    """No connection, or it broke: the pod is not (any more) what it was taken for."""
+    """No connection, or it broke: the pod is not (any more) what it was taken for. `sent` False: certainly nothing of the request got
+    there."""
+
+    def __init__(self, what: str, *, sent: bool = True) -> None:
+        super().__init__(what)
+        self.sent = sent
 
 
 class UpstreamRefused(Exception):

@@ -117,9 +117,20 @@ class HoldLimits:
 class Waker:
     """The flights of this router. Owns their tasks: `close` ends them."""
 
-    def __init__(self, view: ClusterView, writes: ClusterWrites, prober: Prober, clock: Clock, limits: HoldLimits) -> None:
+    def __init__(
+        self,
+        view: ClusterView,
+        writes: ClusterWrites,
+        prober: Prober,
+        clock: Clock,
+        limits: HoldLimits,
+        *,
+        observe: Callable[[float | None], None] = lambda seconds: None,
+    ) -> None:
+        """`observe` is told the seconds of each wake, None for a failed one."""
         self._view, self._writes, self._prober, self._clock = view, writes, prober, clock
         self.limits = limits
+        self._observe = observe
         self._flights: dict[Key, _Flight] = {}
         self._open: dict[Key, str] = {}  # Moltbot → uid of the pod found open
         self._held = 0
@@ -248,12 +259,15 @@ class Waker:
                     case Step.DONE:
                         assert instance is not None
                         assert instance.pod is not None
-                        bound.info("awake", seconds=round(self._clock.monotonic() - began, 3), waiters=len(flight.waiters))
+                        seconds = self._clock.monotonic() - began
+                        bound.info("awake", seconds=round(seconds, 3), waiters=len(flight.waiters))
+                        self._observe(seconds)
                         self._settle(flight, instance.pod)
                         return
                     case Step.FAIL:
                         why = self._explain(key)
                         bound.warning("wake failed", reason=why.reason, message=why.message)
+                        self._observe(None)
                         self._settle(flight, WakeError(why, failed=True, retry_after=10))
                         return
                     case Step.WRITE:
