@@ -1,0 +1,191 @@
+"""Rules 1, 8 and 12: what goes into the status, and when it is worth a write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from moltbot_operator.lifecycle.backups import decide_last_backup, decide_recorded
+from moltbot_operator.lifecycle.observed import Observed, Storage, WakeTimes
+from moltbot_operator.lifecycle.phases import decide_told
+from moltbot_operator.lifecycle.pod_watch import Reports
+from moltbot_operator.lifecycle.reports import GatewayReport, ReportedCondition, SnapshotReport, StatePhase, StateReport
+from moltbot_operator.lifecycle.sleep import decide_sleep
+from moltbot_operator.lifecycle.status import (
+    HISTORY_LENGTH,
+    ConditionType,
+    HistoryEntry,
+    LastBackup,
+    LifecycleStatus,
+    Phase,
+    Reason,
+    Recorded,
+    Truth,
+    Usage,
+)
+from moltbot_operator.lifecycle.telling import Facts, compose_status, decide_history, decide_status_write, decide_usage
+from moltbot_operator.lifecycle.wake import WakeCause
+from tests.lifecycle.examples import ASLEEP, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, WATCH, ago, view
+
+SNAPSHOT = SnapshotReport("snap-4", ago(20), 100, 2, "l-1", 4, "snap-3", True)
+
+
+def compose(
+    observed: Observed = AWAKE, gateway: GatewayReport | None = OPEN, state: StateReport | None = None, wake: WakeCause | None = None
+) -> LifecycleStatus:
+    seen = view(observed, reports=Reports(gateway, state))
+    statefulset = observed.statefulset
+    verdict = decide_sleep(seen) if statefulset is not None and statefulset.replicas == 1 else None
+    told = decide_told(seen, verdict, None, None, slept=False)
+    return compose_status(seen, Facts(told, NOTHING_ASKED, wake=wake))
+
+
+def test_composing_twice_changes_nothing() -> None:
+    """Rule 1: when nothing happens nothing is written."""
+    first = compose()
+    again = compose(replace(AWAKE, status=first))
+    assert again == first
+    assert not decide_status_write(first, again, NOW)
+
+
+def test_counters_alone_are_written_every_five_minutes_and_transitions_at_once() -> None:
+    """Rule 1."""
+    first = compose()
+    later = replace(first, last_activity=ago(1), usage=replace(first.usage, awake_seconds=first.usage.awake_seconds + 9))
+    counted = first.usage.counted_at
+    assert counted is not None
+    assert not decide_status_write(first, later, counted + timedelta(seconds=299))
+    assert decide_status_write(first, later, counted + timedelta(seconds=300))
+    assert decide_status_write(first, replace(later, phase=Phase.DRAINING), counted)
+    assert decide_status_write(first, replace(later, recorded=Recorded("l-1", 9)), counted)
+
+
+def test_a_wake_is_told_once_by_our_own_clock() -> None:
+    """Rule 12: seconds and the way to the address are ours, the rest is what the gateway says of itself."""
+    waking = replace(
+        AWAKE,
+        status=replace(
+            AWAKE.status, instance="p-0", phase=Phase.WAKING, history=(HistoryEntry(Phase.WAKING, ago(3), "a request or message came"),)
+        ),
+        wake_times=WakeTimes(scaled_at=ago(2.5), pod_at=ago(2.4), address_at=ago(2.0)),
+    )
+    reports = Reports(replace(OPEN, first_activity="page", listening_ms=310, restored_ms=600, open_ms=640))
+    seen = view(waking, reports=reports, watch=replace(WATCH, open_seen_at=ago(0.5)))
+    told = decide_told(seen, decide_sleep(seen), None, None, slept=False)
+    status = compose_status(seen, Facts(told, NOTHING_ASKED))
+    assert status.instance == POD.uid
+    assert status.last_wake is not None
+    assert (status.last_wake.reason, status.last_wake.seconds, status.last_wake.time) == ("page", 2.0, ago(0.5))
+    assert status.last_wake.breakdown == {"pod": 100, "address": 400, "listening": 310, "restored": 600, "open": 640}
+    assert compose(replace(waking, status=status)).last_wake == status.last_wake
+
+
+def test_a_wake_of_the_operator_s_own_says_why() -> None:
+    status = compose(replace(ASLEEP, status=replace(ASLEEP.status, phase=Phase.ASLEEP)), None, wake=WakeCause.DUE)
+    assert status.history[0] == HistoryEntry(Phase.WAKING, NOW, "something is due")
+    opened = compose(replace(AWAKE, status=replace(status, instance="p-0")), replace(OPEN, first_activity="page"))
+    assert opened.last_wake is not None
+    assert opened.last_wake.reason == "job"
+
+
+def test_the_history_keeps_the_newest_changes_of_phase() -> None:
+    history: tuple[HistoryEntry, ...] = ()
+    for number in range(40):
+        phase = Phase.AWAKE if number % 2 else Phase.ASLEEP
+        history = decide_history(history, phase, f"{number}", ago(1000 - number))
+        history = decide_history(history, phase, "again", NOW)
+    assert len(history) == HISTORY_LENGTH
+    assert [entry.reason for entry in history[:3]] == ["39", "38", "37"]
+
+
+def test_time_awake_is_counted_in_whole_seconds_across_restarts_of_the_operator() -> None:
+    assert decide_usage(view()) == Usage(awake_seconds=3600, tokens=0, counted_at=NOW)
+    counted = replace(AWAKE, status=replace(AWAKE.status, usage=Usage(100, 7, ago(10.9))))
+    assert decide_usage(view(counted, replace(OPEN, tokens=5))) == Usage(110, 7, ago(0.9))
+    gone = replace(ASLEEP, status=replace(ASLEEP.status, usage=Usage(100, 7, ago(10))))
+    assert decide_usage(view(gone, None)) == Usage(110, 7, None)
+    assert decide_usage(view(replace(gone, status=replace(gone.status, usage=Usage(110, 7, None))), None)) == Usage(110, 7, None)
+
+
+def test_a_pod_s_conditions_come_from_the_catalogue_or_not_at_all() -> None:
+    """Rule 12: it cannot say Ready, nor anything that is not documented."""
+    conditions = (
+        ReportedCondition("ModelReady", False, "NoModel", "no key"),
+        ReportedCondition("Ready", True, "Serving", "trust me"),
+        ReportedCondition("BackupReady", True, "Whatever", "x"),
+        ReportedCondition("Nonsense", True, "Serving", "x"),
+    )
+    status = compose(gateway=replace(OPEN, conditions=conditions))
+    assert {one.type for one in status.conditions} == {
+        ConditionType.READY,
+        ConditionType.SLEEPING,
+        ConditionType.PROGRESSING,
+        ConditionType.MODEL_READY,
+    }
+    ready = status.condition(ConditionType.READY)
+    assert ready is not None
+    assert ready.message != "trust me"
+
+
+def test_what_a_pod_said_stands_while_it_sleeps() -> None:
+    awake = compose(gateway=replace(OPEN, conditions=(ReportedCondition("ModelReady", True, "Answered", ""),)))
+    asleep = compose(replace(ASLEEP, status=awake), None)
+    model = asleep.condition(ConditionType.MODEL_READY)
+    assert model is not None
+    assert (model.status, model.reason) == (Truth.TRUE, Reason.ANSWERED)
+
+
+def test_a_transition_time_moves_only_with_the_status() -> None:
+    first = compose()
+    ready = first.condition(ConditionType.READY)
+    assert ready is not None
+    older = replace(first, conditions=tuple(replace(one, since=ago(500)) for one in first.conditions))
+    again = compose(replace(AWAKE, status=older), replace(OPEN, problems=("busy is not a list",)))
+    now = again.condition(ConditionType.READY)
+    assert now is not None
+    assert (now.reason, now.since) == (Reason.BAD_REPORT, ago(500))
+
+
+# --- rule 8: what is recorded
+
+
+def state(**changes: object) -> StateReport:
+    return replace(StateReport("p-1", StatePhase.OPEN, last_snapshot=SNAPSHOT, last_equal=ago(5)), **changes)  # type: ignore[arg-type]
+
+
+def test_recorded_is_a_verified_snapshot_or_an_opened_volume() -> None:
+    moltbot, ephemeral = AWAKE.moltbot, replace(AWAKE.moltbot, storage=Storage.EPHEMERAL)
+    opened = replace(OPEN, lineage="l-1", sequence=6)
+    assert decide_recorded(None, moltbot, Reports(opened), None) == Recorded("l-1", 6)
+    assert decide_recorded(None, ephemeral, Reports(opened), None) is None
+    assert decide_recorded(None, ephemeral, Reports(opened, state()), None) == Recorded("l-1", 4)
+    unverified = state(last_snapshot=replace(SNAPSHOT, verified=False))
+    assert decide_recorded(None, ephemeral, Reports(opened, unverified), None) is None
+    assert decide_recorded(None, ephemeral, Reports(None), SNAPSHOT) == Recorded("l-1", 4)
+
+
+def test_what_lies_in_the_bucket_before_the_state_is_open_records_nothing() -> None:
+    """It is what is being looked at, not what was chosen."""
+    restoring = replace(OPEN, state=type(OPEN.state).RESTORING, lineage="l-9", sequence=1)
+    assert decide_recorded(
+        Recorded("l-1", 4), AWAKE.moltbot, Reports(restoring, state(last_snapshot=replace(SNAPSHOT, lineage="l-9"))), None
+    ) == Recorded("l-1", 4)
+
+
+def test_recorded_never_goes_back_within_a_lineage() -> None:
+    known = Recorded("l-1", 9)
+    assert decide_recorded(known, AWAKE.moltbot, Reports(OPEN, state()), None) == known
+    assert decide_recorded(known, AWAKE.moltbot, Reports(replace(OPEN, lineage="l-2", sequence=1)), None) == Recorded("l-2", 1)
+
+
+def test_what_may_be_lost_is_not_recorded() -> None:
+    lost = replace(AWAKE.moltbot, lose_on_restart=True, storage=Storage.EPHEMERAL)
+    assert decide_recorded(None, lost, Reports(OPEN, state()), SNAPSHOT) is None
+
+
+def test_the_last_backup_is_when_the_bucket_was_last_equal() -> None:
+    assert decide_last_backup(None, state(), None, NOW) == LastBackup(ago(5), "snap-4", 100)
+    newer = LastBackup(ago(1), "snap-5", 120)
+    assert decide_last_backup(newer, state(), None, NOW) == newer
+    assert decide_last_backup(newer, state(), SNAPSHOT, NOW) == LastBackup(NOW, "snap-4", 100)
+    assert decide_last_backup(newer, None, None, NOW) == newer
