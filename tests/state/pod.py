@@ -118,15 +118,15 @@ def environment(s3: S3Server, prefix: str, state: StateDir, **changes: str) -> d
 class Process:
     """The container as a process of its own; `log` is every line that it and its workers wrote."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, environ: dict[str, str], program: str = "moltbot_state") -> None:
+        self._environ, self._program = environ, program
         self.log: list[str] = []
         self._new_line = asyncio.Event()
 
     async def start(self) -> None:
         root = Path(__file__).resolve().parents[2]
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "moltbot_state", env=self._environ, stderr=asyncio.subprocess.PIPE, cwd=root
+            sys.executable, "-m", self._program, env=self._environ, stderr=asyncio.subprocess.PIPE, cwd=root
         )
         self._reader = asyncio.create_task(self._read())
 
