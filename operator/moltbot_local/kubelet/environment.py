@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..environment_of_children import base_environment
 from .podspec import Container, Json, PodSpec
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
@@ -177,11 +178,8 @@ def build_invocation(spec: PodSpec, container: Container, image_command: Iterabl
     argv = [localize(expand(word, env)) for word in (*command, *container.args)]
     if not argv:
         raise ConfigError("no command specified")
-    base = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(around.home),
+    base = base_environment(around.home) | {
         "TMPDIR": localize("/tmp") if localize("/tmp") != "/tmp" else str(around.scratch),  # noqa: S108
-        "LANG": "C.UTF-8",
         "HOSTNAME": spec.name,
     }
     directory = localize(container.working_dir) if container.working_dir else str(around.home)

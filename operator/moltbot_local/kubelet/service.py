@@ -152,6 +152,10 @@ class Kubelet:
         if tasks:
             await asyncio.wait(tasks)
 
+    def running(self) -> list[str]:
+        """Names of the pods that have a process now."""
+        return sorted(w.spec.name for w, _ in self.workers.values() if any(r.process for r in w.records.values()))
+
     # --- what pods ask about each other ---------------------------------------------------------------------------------
 
     def resolve(self, name: str, namespace: str) -> str | None:

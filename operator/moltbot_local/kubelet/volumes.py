@@ -14,8 +14,8 @@ class MountError(Exception):
     """A volume that cannot be made yet, in the kubelet's words."""
 
 
-def _write(directory: Path, files: Mapping[str, bytes]) -> None:
-    """The files and no others, each replaced whole. 0600: this machine has other people."""
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """The files and no others, each replaced whole. 0600: this machine has other people. Blocking."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in {entry.name for entry in directory.iterdir()} - {path.split("/")[0] for path in files}:
         path = directory / name
@@ -79,7 +79,7 @@ def build_volume(volume: Mapping[str, Json], base: Path, around: Surroundings, c
             if set(source) - {"name"} == {"serviceAccountToken"}:
                 continue
             files |= _project(source, around)
-        _write(directory, files)
+        write_files(directory, files)
         return directory
     except (ConfigError, MountError) as error:
         raise MountError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
