@@ -13,7 +13,8 @@ from moltbot_api.snapshot import MoltbotSnapshotSpec, MoltbotSnapshotStatus
 from moltbot_api.spec import MoltbotSpec
 from moltbot_api.status import MoltbotStatus
 
-CATEGORY = "moltbot"
+# not `moltbot`: a category of the name of a kind would make `kubectl get moltbot ada` mean all three kinds (tried)
+CATEGORY = "assistants"
 
 
 @dataclass(frozen=True)

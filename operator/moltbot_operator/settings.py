@@ -24,7 +24,7 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that the operator takes from outside, beside the cluster itself."""
 
