@@ -8,24 +8,20 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from ..claims import claim_directory
-from ..clock import Clock
 from ..errors import ApiError
-from ..events import Recorder
-from ..store import Store
-from .addresses import Addresses, taken_ports
+from .addresses import taken_ports
 from .decide import Decision, Phase, Stopping, decide_pod
-from .environment import ConfigError, Invocation, Surroundings, build_invocation
-from .podspec import Container, Json, PodSpec, Probe, parse_pod, sockets
-from .probes import Counter, attempt
-from .processes import CannotStart, Launcher, Process
+from .environment import ConfigError, Surroundings, build_invocation
+from .machine import Machine
+from .podspec import Container, Json, parse_pod, sockets
+from .prober import Prober
+from .processes import CannotStart, Process
 from .records import NODE, Record, began, build_status
 from .volumes import MountError, build_volumes
 
@@ -38,28 +34,6 @@ IMAGE_RETRY_SECONDS = 10.0
 # kuberuntime_container.go: what of a log becomes a termination message.
 MESSAGE_BYTES, MESSAGE_LINES = 2048, 80
 SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
-
-
-@dataclass
-class Machine:
-    """What all pods of this machine share. `images`: name → the command that an image runs when its container names none."""
-
-    store: Store
-    clock: Clock
-    launcher: Launcher
-    addresses: Addresses
-    images: Mapping[str, tuple[str, ...]]
-    data: Path
-    recorder: Recorder
-    session: aiohttp.ClientSession
-    # (name, namespace) → address of a pod behind that Service
-    resolve: Callable[[str, str], str | None]
-    # (address, port) → words for who else has it
-    owner_of_port: Callable[[str, int, str], str]
-    shutting_down: bool = False
-
-    def pod_directory(self, spec: PodSpec) -> Path:
-        return self.data / "pods" / f"{spec.namespace}_{spec.name}_{spec.uid}"
 
 
 class PodWorker:
@@ -316,22 +290,13 @@ class PodWorker:
         record.on_start(process, now)
         machine.recorder.normal(pod, "Started", f"Started container {container.name}", self._field(container))
         self._spawn(container.name, self._follow(record, process, log_file))
-        if container.startup is not None:
-            self._spawn(container.name, self._probe_startup(record, container.startup, invocation))
-        else:
-            self._spawn_probes(record, invocation)
+        prober = Prober(record, invocation, self.address, self.machine, wake=self.wake, unhealthy=partial(self._say_unhealthy, record))
+        self._spawn(container.name, prober.run())
         if record.starts == 1 or record.restarts:
             self.wake()
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.setdefault(name, []).append(asyncio.create_task(work, name=f"{self.spec.name}/{name}"))
-
-    def _spawn_probes(self, record: Record, invocation: Invocation) -> None:
-        container = record.container
-        if container.liveness is not None:
-            self._spawn(container.name, self._probe_liveness(record, container.liveness, invocation))
-        if container.readiness is not None:
-            self._spawn(container.name, self._probe_readiness(record, container.readiness, invocation))
 
     async def _follow(self, record: Record, process: Process, log_file: Path) -> None:
         how = await process.wait()
@@ -350,68 +315,10 @@ class PodWorker:
             self.machine.recorder.warning(entry.item, "BackOff", words, self._field(record.container))
         self.wake()
 
-    # --- probes ---------------------------------------------------------------------------------------------------------
-
-    async def _attempts(self, record: Record, probe: Probe, counter: Counter, kind: str, invocation: Invocation) -> bool:
-        """Attempts until the verdict is given anew; returns it."""
-        clock = self.machine.clock
-
-        async def execute(command: tuple[str, ...], seconds: float) -> int:
-            return await self._execute(record, command, seconds, invocation)
-
-        while True:
-            success, words = await attempt(probe, record.container, self.address, self.machine.session, execute)
-            if not success:
-                self._say_unhealthy(record, f"{kind} probe failed: {words}")
-            verdict = counter.count(success)
-            if verdict is not None:
-                return verdict
-            await clock.sleep(probe.period)
-
     def _say_unhealthy(self, record: Record, words: str) -> None:
         entry = self.machine.store.entry("pods", self.spec.name, self.spec.namespace)
         if entry is not None and self.stopping is None:
             self.machine.recorder.warning(entry.item, "Unhealthy", words, self._field(record.container))
-
-    async def _execute(self, record: Record, command: tuple[str, ...], seconds: float, invocation: Invocation) -> int:
-        name = f"{self.spec.uid}/{record.container.name}/probe/{id(asyncio.current_task())}"
-        try:
-            process = await self.machine.launcher.start(name, command, invocation.env, invocation.cwd, Path("/dev/null"))
-        except CannotStart:
-            return 127
-        try:
-            async with asyncio.timeout(seconds):
-                return (await process.wait()).code
-        finally:
-            if not process.exit.done():
-                process.kill()
-
-    async def _probe_startup(self, record: Record, probe: Probe, invocation: Invocation) -> None:
-        await self.machine.clock.sleep(probe.initial_delay)
-        if await self._attempts(record, probe, Counter(probe, False), "Startup", invocation):
-            record.on_startup_passed()
-            self._spawn_probes(record, invocation)
-        else:
-            record.unhealthy = self.machine.clock.epoch()
-        self.wake()
-
-    async def _probe_liveness(self, record: Record, probe: Probe, invocation: Invocation) -> None:
-        await self.machine.clock.sleep(probe.initial_delay)
-        counter = Counter(probe, True)
-        while await self._attempts(record, probe, counter, "Liveness", invocation):
-            await self.machine.clock.sleep(probe.period)
-        record.unhealthy = self.machine.clock.epoch()
-        self.wake()
-
-    async def _probe_readiness(self, record: Record, probe: Probe, invocation: Invocation) -> None:
-        await self.machine.clock.sleep(probe.initial_delay)
-        counter = Counter(probe, False)
-        while True:
-            ready = await self._attempts(record, probe, counter, "Readiness", invocation)
-            if ready != record.ready:
-                record.ready = ready
-                self.wake()
-            await self.machine.clock.sleep(probe.period)
 
     # --- telling, leaving -----------------------------------------------------------------------------------------------
 

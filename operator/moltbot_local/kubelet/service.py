@@ -14,8 +14,9 @@ from ..history import Change
 from ..selectors import matching_labels
 from ..store import Store
 from .addresses import SHARED, Addresses, whole_loopback_answers
-from .pod import Machine, PodWorker
-from .podspec import parse_pod, sockets
+from .machine import Machine
+from .pod import PodWorker
+from .podspec import sockets
 from .probes import open_session
 from .processes import Launcher
 from .records import NODE, NODE_ADDRESS
@@ -184,6 +185,3 @@ def _asks(pod: Mapping[str, object]) -> object:
     if not isinstance(meta, Mapping):
         return None
     return meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds")
-
-
-__all__ = ["Kubelet", "parse_pod"]
