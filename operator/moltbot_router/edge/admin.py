@@ -16,7 +16,7 @@ from aiohttp import web
 
 from moltbot_api.hosts import is_loopback_host, normalise_host
 from moltbot_router.edge.answers import json_answer, json_error, page
-from moltbot_router.edge.events import Stirrer, stream_events
+from moltbot_router.edge.events import EventStreams, Stirrer
 from moltbot_router.edge.statics import Statics
 from moltbot_router.keystore import KeyStore
 from moltbot_router.locks.cookies import ADMIN_SECONDS, is_admin_cookie, make_admin_cookie
@@ -49,6 +49,7 @@ class AdminServices:
     administration: Administration
     view: ClusterView
     sessions: Sessions
+    streams: EventStreams
     keys: KeyStore
     statics: Statics
     limit: AttemptLimit
@@ -199,7 +200,7 @@ class AdminEdge:
 
         ends = [self._s.view.subscribe(on_change), self._s.sessions.listen(on_change)]
         try:
-            return await stream_events(request, self._s.clock, stirrer, snapshot)
+            return await self._s.streams.serve(request, stirrer, snapshot)
         finally:
             for end in ends:
                 end()

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from moltbot_router.edge.answers import json_error
 from moltbot_trust.clock import Clock
 
 COMMENT_SECONDS = 15.0
 # A burst of changes becomes one event (seconds).
 GATHER_SECONDS = 0.05
 SLOW_SECONDS = 30.0
+MAX_STREAMS = 4000
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -41,40 +43,69 @@ class Stirrer:
         self._event.clear()
 
 
-async def stream_events(request: web.BaseRequest, clock: Clock, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
-    """Send what `snapshot` says at once and whenever it says something else after a stir. Ends with the client, or when the snapshot is
-    None."""
-    answer = web.StreamResponse(headers=HEADERS)
-    await answer.prepare(request)
-    sent: dict[str, str] = {}
-    quiet = asyncio.ensure_future(clock.sleep(COMMENT_SECONDS))
-    stirred: asyncio.Future[None] | None = None
-    try:
-        while (events := snapshot()) is not None:
-            lines = []
-            for name, data in events:
-                text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-                if sent.get(name) != text:
-                    sent[name] = text
-                    lines.append(f"event: {name}\ndata: {text}\n\n")
-            if not lines and quiet.done():
-                lines.append(": still here\n\n")
-            if lines:
-                async with asyncio.timeout(SLOW_SECONDS):
-                    await answer.write("".join(lines).encode())
-            if quiet.done():
-                quiet = asyncio.ensure_future(clock.sleep(COMMENT_SECONDS))
-            stirred = asyncio.ensure_future(stirrer.wait())
-            await asyncio.wait({quiet, stirred}, return_when=asyncio.FIRST_COMPLETED)
-            if stirred.done():
-                await asyncio.sleep(GATHER_SECONDS)
-            else:
+class EventStreams:
+    """All streams of one port. Bounded; `close` ends them, so that a stopping router is not waited for."""
+
+    def __init__(self, clock: Clock, limit: int = MAX_STREAMS) -> None:
+        self._clock, self._limit = clock, limit
+        self._open: set[Stirrer] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """End them all; browsers come back by themselves, to another router."""
+        self._closed = True
+        for stirrer in self._open:
+            stirrer.stir()
+
+    async def serve(self, request: web.BaseRequest, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
+        """Send what `snapshot` says at once and whenever it says something else after a stir. Ends with the client, or when the snapshot
+        is None."""
+        if len(self._open) >= self._limit:
+            return json_error(503, "busy", "too many pages listen; try again", {"Retry-After": "5"})
+        self._open.add(stirrer)
+        try:
+            return await self._stream(request, stirrer, snapshot)
+        finally:
+            self._open.discard(stirrer)
+
+    async def _stream(self, request: web.BaseRequest, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
+        answer = web.StreamResponse(headers=HEADERS)
+        await answer.prepare(request)
+        sent: dict[str, str] = {}
+        quiet = asyncio.ensure_future(self._clock.sleep(COMMENT_SECONDS))
+        stirred: asyncio.Future[None] | None = None
+        try:
+            while not self._closed and (events := snapshot()) is not None:
+                text = _changes(events, sent)
+                if not text and quiet.done():
+                    text = ": still here\n\n"
+                if text:
+                    async with asyncio.timeout(SLOW_SECONDS):
+                        await answer.write(text.encode())
+                if quiet.done():
+                    quiet = asyncio.ensure_future(self._clock.sleep(COMMENT_SECONDS))
+                stirred = asyncio.ensure_future(stirrer.wait())
+                await asyncio.wait({quiet, stirred}, return_when=asyncio.FIRST_COMPLETED)
+                if stirred.done():
+                    await asyncio.sleep(GATHER_SECONDS)
+                else:
+                    stirred.cancel()
+        except (TimeoutError, ConnectionError):
+            return answer
+        finally:
+            quiet.cancel()
+            if stirred is not None:
                 stirred.cancel()
-    except (TimeoutError, ConnectionError):
+        await answer.write_eof()
         return answer
-    finally:
-        quiet.cancel()
-        if stirred is not None:
-            stirred.cancel()
-    await answer.write_eof()
-    return answer
+
+
+def _changes(events: list[tuple[str, object]], sent: dict[str, str]) -> str:
+    """The wire's text of those events that say something new; `sent` follows."""
+    lines = []
+    for name, data in events:
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        if sent.get(name) != text:
+            sent[name] = text
+            lines.append(f"event: {name}\ndata: {text}\n\n")
+    return "".join(lines)

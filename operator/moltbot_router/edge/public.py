@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from moltbot_router.edge.answers import json_answer, json_error, page
-from moltbot_router.edge.events import Stirrer, stream_events
+from moltbot_router.edge.events import EventStreams, Stirrer
 from moltbot_router.edge.proxy import Passage, Proxy
 from moltbot_router.edge.sockets import Sockets
 from moltbot_router.edge.statics import Statics
@@ -62,6 +62,7 @@ class PublicServices:
     proxy: Proxy
     sockets: Sockets
     presence: Presence
+    streams: EventStreams
     statics: Statics
     limit: AttemptLimit
     clock: Clock
@@ -226,7 +227,7 @@ class PublicEdge:
 
         ends = [self._s.view.subscribe(on_change), self._s.waker.listen(on_change)]
         try:
-            return await stream_events(request, self._s.clock, stirrer, snapshot)
+            return await self._s.streams.serve(request, stirrer, snapshot)
         finally:
             for end in ends:
                 end()

@@ -15,7 +15,7 @@ from moltbot_protocol.connect import Connect
 from moltbot_protocol.identity import ProvenDevice
 from moltbot_protocol.methods import Scope, covers
 from moltbot_router.path.facts import ApprovalFacts, DeviceFacts, Key, RequestFacts
-from moltbot_router.path.ports import ClusterView, ClusterWrites, Conflict, NewDevice
+from moltbot_router.path.ports import ClusterView, ClusterWrites, Conflict, Missing, NewDevice
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
@@ -209,15 +209,17 @@ class Pairing:
         self._seen[(key, device.uid)] = now
         await self._writes.mark_seen(key, device, now)
 
-    async def sweep(self, key: Key) -> None:
-        """Remove what nobody approved in five minutes. Several routers may do it: preconditions make it happen once."""
+    async def tidy(self, key: Key) -> None:
+        """Remove what nobody approved in five minutes, and correct what the status says. Several routers may do it: preconditions make a
+        removal happen once, and writing the same status twice changes nothing."""
         now = self._clock.now()
         for device in self._view.devices(key):
-            if device.request is None or is_live(device.request, now):
-                continue
             try:
-                await self.reject(key, device)
-            except Conflict:
+                if device.request is not None and not is_live(device.request, now):
+                    await self.reject(key, device)
+                elif device.shown_state != device.state.capitalize():
+                    await self._writes.mark_seen(key, device, None)
+            except (Conflict, Missing):
                 continue
 
 

@@ -108,6 +108,8 @@ class Administration:
 def build_state(instance: Instance, devices: list[DeviceFacts], snapshots: list[SnapshotFacts], connected: set[str]) -> dict[str, object]:
     """The document of `GET M`. Pure."""
     moltbot = instance.moltbot
+    # Those that wait for somebody first.
+    ordered = sorted(devices, key=lambda device: (device.request is None, device.device_id))
     return {
         "namespace": moltbot.key.namespace,
         "name": moltbot.key.name,
@@ -115,9 +117,7 @@ def build_state(instance: Instance, devices: list[DeviceFacts], snapshots: list[
         "createdAt": format_time(moltbot.created_at),
         "spec": _spec(moltbot.spec),
         "status": dict(moltbot.status),
-        "devices": [
-            _device(device, connected) for device in sorted(devices, key=lambda device: (device.state == "approved", device.device_id))
-        ],
+        "devices": [_device(device, connected) for device in ordered],
         "snapshots": [_snapshot(snapshot) for snapshot in snapshots],
     }
 

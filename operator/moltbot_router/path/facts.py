@@ -130,6 +130,7 @@ class DeviceFacts:
     generation: int = 0
     first_seen: datetime | None = None
     last_seen: datetime | None = None
+    shown_state: str = ""  # what its status says for kubectl's column
 
     @property
     def state(self) -> str:

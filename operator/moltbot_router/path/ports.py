@@ -110,8 +110,8 @@ class ClusterWrites(Protocol):
     async def set_generation(self, key: Key, device: DeviceFacts, generation: int) -> DeviceFacts:
         """Raise the token generation."""
 
-    async def mark_seen(self, key: Key, device: DeviceFacts, at: datetime) -> None:
-        """Write first and last seen."""
+    async def mark_seen(self, key: Key, device: DeviceFacts, at: datetime | None) -> None:
+        """Write the status: its state, and (unless None) when it was seen."""
 
     async def delete_device(self, key: Key, device: DeviceFacts, *, unchanged: bool) -> bool:
         """Delete that very object; `unchanged`: only if it is still as it was read. False when it was gone."""
