@@ -20,17 +20,12 @@ from moltbot_protocol.frames import Event, Request, answer, parse_client_frame, 
 from moltbot_protocol.hello import MAIN_SESSION, DeviceGrant, Hello, build_hello
 from moltbot_protocol.identity import verify_device
 from moltbot_protocol.methods import METHODS
-from moltbot_protocol.schema import shape, text
 
 if TYPE_CHECKING:
     from tests.fakes.router_ui import FakeRouter
 
-# Served by a later gateway; the page is made for them already.
-LATER = {
-    "sessions.patch": shape({"key": text(), "label": text(1, 512)}),
-    "sessions.reset": shape({"key": text()}),
-    "sessions.delete": shape({"key": text()}),
-}
+# What the page offers only where it is served.
+OPTIONAL = frozenset({"sessions.patch", "sessions.reset", "sessions.delete"})
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -84,7 +79,7 @@ class GatewaySide:
     """What the next chat.sends get instead of being accepted, first ones first."""
     aborts: list[str] = field(default_factory=list)
     model_configured: bool = True
-    later_methods: bool = True
+    optional_methods: bool = True
     swallow: bool = False
     """Takes chat.send and drops the connection before the answer."""
 
@@ -229,10 +224,10 @@ class GatewaySide:
         hello = build_hello(
             Hello(4, "0.1.0", str(uuid.uuid4()), grant, {}, 1000, model_configured=self.model_configured, name=self.router.name)
         )
-        if self.later_methods:
-            features = hello["features"]
-            assert isinstance(features, dict)
-            features["methods"] = [*features["methods"], *LATER]
+        features = hello["features"]
+        assert isinstance(features, dict)
+        if not self.optional_methods:
+            features["methods"] = [name for name in features["methods"] if name not in OPTIONAL]
         await ws.send_str(serialise(answer(opening.id, hello)))
         return device.id
 
@@ -248,7 +243,7 @@ class GatewaySide:
         request = parse_client_frame(data)
         assert isinstance(request, Request)
         method = METHODS.get(request.method)
-        check = LATER.get(request.method) or (method.params if method is not None and method.served else None)
+        check = method.params if method is not None and method.served else None
         try:
             if check is None:
                 raise ProtocolError(f"unknown method: {request.method}")

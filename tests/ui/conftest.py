@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Playwright, async_playwright, expect
 
 from tests.fakes.router_ui import ROOT, FakeRouter
 
@@ -80,6 +80,11 @@ class Visitor:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
 
+    @property
+    def log(self) -> Locator:
+        """The conversation, without what is said to screen readers beside it."""
+        return self.page.get_by_role("region", name="Conversation")
+
     def unexpected(self) -> list[str]:
         return [one for one in self.complaints if not any(part in one for part in self.expected)]
 
@@ -92,7 +97,7 @@ class Visitor:
         """axe finds nothing against WCAG 2.2 A and AA, in light and in dark."""
         await self.page.evaluate("document.querySelectorAll('*').forEach((one) => one.getAnimations().forEach((a) => a.finish?.()))")
         for scheme in ("light", "dark"):
-            await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             if not await self.page.evaluate("'axe' in window"):
                 # As an isolated evaluation, which the page's own policy does not forbid.
                 await self.page.evaluate(await asyncio.to_thread(AXE.read_text))

@@ -45,6 +45,11 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
     return {"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": 3, "lastTransitionTime": ago(3600)}
 
 
+def snapshot(name: str, age: float, size: int, sequence: int) -> dict[str, Any]:
+    made = {"name": name, "phase": "Complete", "createdAt": ago(age), "bytes": size}
+    return made | {"files": 41, "sequence": sequence, "message": ""}
+
+
 def ada(**status: Any) -> dict[str, Any]:
     """An awake one with everything to show; `status` replaces parts of its status."""
     return {
@@ -84,24 +89,5 @@ def ada(**status: Any) -> dict[str, Any]:
             **status,
         },
         "devices": [paired("Safari on macOS", connected=True), paired("Moltbot CLI", "Linux", "cli")],
-        "snapshots": [
-            {
-                "name": "ada-8c1d",
-                "phase": "Complete",
-                "createdAt": ago(120),
-                "bytes": 1_843_200,
-                "files": 41,
-                "sequence": 17,
-                "message": "",
-            },
-            {
-                "name": "ada-77f0",
-                "phase": "Complete",
-                "createdAt": ago(4000),
-                "bytes": 1_811_000,
-                "files": 40,
-                "sequence": 16,
-                "message": "",
-            },
-        ],
+        "snapshots": [snapshot("ada-8c1d", 120, 1_843_200, 17), snapshot("ada-77f0", 4000, 1_811_000, 16)],
     }

@@ -214,7 +214,7 @@ function Current() {
 export function App() {
   return (
     <>
-      <div class="top">
+      <header class="top">
         {view.value !== "locked" && (
           <>
             <Mark size={26} />
@@ -228,7 +228,7 @@ export function App() {
             Sign out
           </button>
         )}
-      </div>
+      </header>
       <Current />
       <Told />
     </>

@@ -21,9 +21,7 @@ function Chat() {
   const title = shownSessions.value.find((session) => session.key === currentKey.value)?.title ?? assistant.value;
 
   const close = (): void => {
-    if (!isOpen.value) return;
     isOpen.value = false;
-    opener.current?.focus();
   };
   useEffect(() => {
     if (!isOpen.value) return undefined;
@@ -32,7 +30,10 @@ function Chat() {
       if (event.key === "Escape") close();
     };
     document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
+    return () => {
+      document.removeEventListener("keydown", onKey);
+      opener.current?.focus();
+    };
   }, [isOpen.value]);
 
   return (
