@@ -31,7 +31,8 @@ from moltbot_trust.redaction import Secret
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
-WORKERS = 8
+# Small files are one request each, so a restore is as fast as requests overlap; more threads than this only wait for the interpreter.
+WORKERS = 12
 # A body that breaks off midway is not retried by boto3.
 BODY_ATTEMPTS = 3
 
@@ -44,10 +45,10 @@ _BAD_KEYS = frozenset(
         "InvalidToken",
         "ExpiredToken",
         "InvalidSecurity",
-        "AuthorizationHeaderMalformed",
         "XAdminUserNotFound",  # versitygw
     }
 )
+_OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 _PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Busy", "ReducedRateLimit"})
 
 
@@ -184,7 +185,7 @@ class Bucket:
             )
         if code in _PASSING or status >= 500:
             return BucketUnreachable(f"The {where} is in trouble ({code or status}); it is asked again.")
-        if status in (301, 307) or code in ("PermanentRedirect", "IllegalLocationConstraintException"):
+        if status in (301, 307) or code in _OTHER_REGION:
             return BucketRefused(f"The {where} is in another region. Set spec.persistence.bucket's region to the bucket's own.")
         return BucketRefused(f"The {where} refused to {verb} ({code or status}).")
 

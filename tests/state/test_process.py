@@ -14,9 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from moltbot_state.backup import back_up
+from moltbot_state.backup import back_up, main
 from moltbot_state.layout import StateDir
 from moltbot_state.settings import BackupSettings
+from moltbot_state.snapshot import CHECKPOINTS
 from moltbot_trust.control import Refused
 from moltbot_trust.keys import Purpose
 from moltbot_trust.redaction import Secret
@@ -77,6 +78,7 @@ async def test_a_whole_life(s3: S3Server, prefix: str, state: StateDir) -> None:
     restore(back, s3.open(prefix))
     assert said(back) == ["hello", "last words"]
     log = "".join(process.log)
+    assert all(name in log for name in CHECKPOINTS), "tests end to end kill at these lines"
     for secret in (SECRET_KEY, make_certificate()[1].splitlines()[1], environment(s3, prefix, state)["MOLTBOT_KEYS"][60:]):
         assert secret not in log
 
@@ -154,6 +156,14 @@ async def test_the_backup_says_why_in_one_line() -> None:
     assert code == 1 and line.startswith("GatewayUnreachable: the state container of team/ada")
     code, line = await back_up(BackupSettings("ada", "team", UID, Secret("{}"), "00" * 32, "https://127.0.0.1:1"))
     assert code == 2
+
+
+def test_the_backups_reason_is_in_the_termination_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = tmp_path / "termination-log"
+    message.touch()
+    assert main(BackupSettings("ada", "team", UID, Secret("{}"), "00" * 32, "https://127.0.0.1:1"), message) == 2
+    assert message.read_text().startswith("The backup's settings are not right")
+    assert capsys.readouterr().err == message.read_text() + "\n"
 
 
 def test_the_container_imports_no_s3_client_nor_aiohttp_on_the_way_to_its_first_worker() -> None:

@@ -19,6 +19,7 @@ from moltbot_state.choice import BucketFailed, HeadFound, NoSnapshot
 from moltbot_state.errors import (
     BucketCredentials,
     BucketMissing,
+    BucketRefused,
     BucketUnreachable,
     Diverged,
     ForeignPrefix,
@@ -82,6 +83,19 @@ def test_a_state_that_lost_what_it_knew_compares_with_the_bucket(s3: S3Server, p
     state.known_file.unlink()
     assert not snapshot(state, s3.open(prefix)).created
     assert decode_head(s3.objects(prefix)["HEAD"]).sequence == 1
+
+
+@pytest.mark.parametrize("name", ["known.json", "known-manifest.json", "known-files.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 1, "place": 3, "files": [1], "digest": null}'])
+def test_what_it_knew_may_be_anything(s3: S3Server, prefix: str, state: StateDir, name: str, content: bytes) -> None:
+    """It lies beside what the assistant's tools write, and losing it costs time and nothing else."""
+    begin(state)
+    snapshot(state, s3.open(prefix))
+    (state.root / name).write_bytes(content)
+    say(state, "more")
+    assert snapshot(state, s3.open(prefix)).known.last.sequence == 2
+    restore(elsewhere(state), s3.open(prefix))
+    assert said(elsewhere(state)) == ["hello", "more"]
 
 
 def test_one_message_changes_few_blocks(s3: S3Server, prefix: str, state: StateDir) -> None:
@@ -309,6 +323,22 @@ def test_wrong_credentials_and_a_missing_bucket_are_told_apart(s3: S3Server, pre
         assert SECRET_KEY not in str(refusal.value) and "wrong" not in str(refusal.value)
         found, _ = look(bucket, ADA, None)
         assert isinstance(found, BucketFailed) and found.reason == kind.reason
+
+
+@pytest.mark.parametrize(
+    "status, code, kind, words",
+    [
+        (400, "AuthorizationHeaderMalformed", BucketRefused, "region"),
+        (301, "PermanentRedirect", BucketRefused, "region"),
+        (403, "RequestTimeTooSkewed", BucketUnreachable, "clock"),
+        (501, "NotImplemented", NoConditionalWrites, "conditional writes"),
+        (400, "KeyTooLongError", BucketRefused, "KeyTooLongError"),
+        (507, "QuotaExceeded", BucketUnreachable, "QuotaExceeded"),
+    ],
+)
+def test_other_refusals_are_said(s3: S3Server, prefix: str, status: int, code: str, kind: type[StateError], words: str) -> None:
+    with s3.faulty(lambda asked: Answer(status, code)), pytest.raises(kind, match=words):
+        s3.open("refused/").put("x", b"y", if_absent=True)
 
 
 def test_r2_is_told_in_its_own_words(s3: S3Server, prefix: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from moltbot_state.layout import StateDir
 from moltbot_trust.control import ControlClient, ControlError
-from moltbot_trust.keys import GATEWAY_PURPOSES, KeyRing, Purpose
+from moltbot_trust.keys import GATEWAY_PURPOSES, Purpose
 from moltbot_trust.tls import GATEWAY_CONTROL_PORT, STATE_CONTROL_PORT, fingerprint_of
 from tests.fakes.certificate import make_certificate
 from tests.fakes.s3 import S3Server
@@ -35,10 +35,15 @@ class Pod:
     state: Process
     gateway: Process
 
-    def client(self, purpose: Purpose, ring: KeyRing = OPERATOR) -> ControlClient:
+    def client(self, purpose: Purpose) -> ControlClient:
         port = STATE_CONTROL_PORT if purpose is Purpose.OPERATOR_STATE else GATEWAY_CONTROL_PORT
         return ControlClient(
-            f"https://{self.address}:{port}", fingerprint_of(make_certificate()[0]), ring, purpose, f"pod:{self.uid}", timeout_seconds=20
+            f"https://{self.address}:{port}",
+            fingerprint_of(make_certificate()[0]),
+            OPERATOR,
+            purpose,
+            f"pod:{self.uid}",
+            timeout_seconds=20,
         )
 
     async def opened(self) -> dict[str, object]:
