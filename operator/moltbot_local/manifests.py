@@ -11,9 +11,10 @@ from typing import Any
 
 from moltbot_api.secret_keys import SECRET_KEYS
 
+from .decoding import decode
 from .errors import ApiError
 from .resources import Object
-from .store import Store
+from .store import Store, copied
 
 MANAGER = "moltbot-up"
 # Marks a Secret that was made from the person's settings: it is made anew at every start, one of a person's own is left alone.
@@ -122,17 +123,20 @@ def ensure_namespace(store: Store, name: str) -> None:
 
 
 def apply_manifest(store: Store, item: Mapping[str, Any]) -> None:
-    """As `kubectl apply --server-side --force-conflicts` of one object. Raises ManifestError with the API's words."""
+    """As `kubectl apply --server-side --force-conflicts --validate=strict` of one object. Raises ManifestError with the API's words."""
     group = item["apiVersion"].rpartition("/")[0]
     kind, name = item["kind"], item["metadata"]["name"]
     resource = store.registry.by_kind(group, kind)
     if resource is None or resource.api_version != item["apiVersion"]:
         raise ManifestError(f"{kind} {name}: this machine does not serve {item['apiVersion']} {kind}")
-    wanted = dict(item)
+    wanted: Object = copied(item)
     if resource.namespaced:
         wanted["metadata"] = {**item["metadata"], "namespace": item["metadata"].get("namespace") or "default"}
         ensure_namespace(store, wanted["metadata"]["namespace"])
     try:
+        unknown = decode(resource, wanted)
+        if unknown:
+            raise ManifestError(f"{kind} {name}: {'; '.join(unknown)}")
         store.apply(resource.key, wanted, manager=MANAGER, force=True)
     except ApiError as error:
         raise ManifestError(f"{kind} {name}: {error.message}") from error

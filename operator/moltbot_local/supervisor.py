@@ -24,6 +24,7 @@ from moltbot_api.names import ADMIN_KEY, ADMIN_SECRET, ROUTER_KEYS_SECRET
 
 from .clock import Clock, SystemClock
 from .controllers import open_controllers
+from .crd import install
 from .definitions import crd_manifests
 from .home import Home, kubeconfig_text, write_private
 from .kubelet.processes import Launcher, open_launcher
@@ -106,16 +107,20 @@ class Supervisor:
     async def _open_store(self) -> AsyncIterator[Store]:
         tokens = {name: secrets.token_urlsafe(32) for name in ("operator", "router")}
         tokens["person"] = _kept_token(self.home)
-        async with open_api(self.home.objects, self._clock, tokens, self.options.api_port, _kept_port(self.home)) as api:
+        serving = open_api(
+            self.home.objects, self._clock, tokens, self.options.api_port, _kept_port(self.home), log_root=self.home.path / "pods"
+        )
+        async with serving as api:
             self.api = api
             for name in ("default", "kube-system", NAMESPACE):
                 ensure_namespace(api.store, name)
             for manifest in crd_manifests():
-                apply_manifest(api.store, manifest)
+                install(api.store, manifest)
             for name in ("operator", "router"):
-                text = kubeconfig_text(api.url, name, tokens[name], namespace=NAMESPACE)
+                text = kubeconfig_text(api.url, name, tokens[name], authority=api.authority, namespace=NAMESPACE)
                 write_private(self.home.run / f"{name}.kubeconfig", text)
-            write_private(self.home.kubeconfig, kubeconfig_text(api.url, "person", tokens["person"]))
+            text = kubeconfig_text(api.url, "person", tokens["person"], authority=api.authority)
+            write_private(self.home.kubeconfig, text)
             yield api.store
         self.api = None
 
