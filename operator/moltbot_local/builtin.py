@@ -1,40 +1,91 @@
-"""The built-in kinds that are served."""
+"""The built-in kinds that are served: names, columns, strategies."""
 
 from __future__ import annotations
 
+from . import strategies
+from .columns import COLUMNS
+from .crd import Definition
 from .resources import Registry, Resource, Strategy
+from .schema import shape
 
-
-class _Pod(Strategy):
-    def grace(self, item: dict, asked: int | None) -> int:  # type: ignore[type-arg]
-        spec, status = item.get("spec") or {}, item.get("status") or {}
-        if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
-            return 0
-        return int(spec.get("terminationGracePeriodSeconds", 30)) if asked is None else max(asked, 0)
+_READ_ONLY = ("get", "list", "watch")
+_NAMES = ("metadata.name", "metadata.namespace")
+_POD_FIELDS = (
+    *_NAMES,
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.phase",
+    "status.podIP",
+)
+_EVENT_FIELDS = (
+    *_NAMES,
+    *(f"involvedObject.{word}" for word in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")),
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+)
+_SCALE = (".spec.replicas", ".status.replicas", None)
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 def builtin_registry() -> Registry:
     registry = Registry()
-    for group, version, kind, plural, namespaced, status in (
-        ("", "v1", "Namespace", "namespaces", False, True),
-        ("", "v1", "Pod", "pods", True, True),
-        ("", "v1", "Secret", "secrets", True, False),
-        ("", "v1", "ConfigMap", "configmaps", True, False),
-        ("", "v1", "Service", "services", True, True),
-        ("", "v1", "ServiceAccount", "serviceaccounts", True, False),
-        ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True, True),
-        ("", "v1", "PersistentVolume", "persistentvolumes", False, True),
-        ("", "v1", "Event", "events", True, False),
-        ("", "v1", "Node", "nodes", False, True),
-        ("apps", "v1", "StatefulSet", "statefulsets", True, True),
-        ("apps", "v1", "ControllerRevision", "controllerrevisions", True, False),
-        ("batch", "v1", "CronJob", "cronjobs", True, True),
-        ("batch", "v1", "Job", "jobs", True, True),
-        ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True, False),
-        ("storage.k8s.io", "v1", "StorageClass", "storageclasses", False, False),
-        ("coordination.k8s.io", "v1", "Lease", "leases", True, False),
-        ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, True),
-    ):
-        strategy = _Pod() if plural == "pods" else Strategy()
-        registry.add(Resource(group, version, kind, plural, kind.lower(), namespaced, status=status, strategy=strategy))
+    for resource in _builtin():
+        registry.add(resource)
     return registry
+
+
+def _kind(
+    kind: str,
+    strategy: Strategy,
+    *short: str,
+    group: str = "",
+    plural: str = "",
+    namespaced: bool = True,
+    scale: tuple[str, str, str | None] | None = None,
+    fields: tuple[str, ...] = _NAMES,
+    categories: tuple[str, ...] = (),
+) -> Resource:
+    return Resource(
+        group=group,
+        version="v1",
+        kind=kind,
+        plural=plural or kind.lower() + "s",
+        singular=kind.lower(),
+        namespaced=namespaced,
+        short_names=short,
+        categories=categories,
+        status=isinstance(strategy, (strategies.WithStatus, Definition)),
+        scale=scale,
+        fields=fields,
+        columns=COLUMNS.get(kind, ()),
+        strategy=strategy,
+        schema=shape(kind),
+    )
+
+
+def _builtin() -> list[Resource]:
+    plain = strategies.Plain()
+    return [
+        _kind("Namespace", strategies.Namespace(), "ns", namespaced=False, fields=(*_NAMES, "status.phase")),
+        _kind("Node", strategies.Node(), "no", namespaced=False),
+        _kind("Pod", strategies.Pod(), "po", fields=_POD_FIELDS, categories=("all",)),
+        _kind("Secret", strategies.Secret(), fields=(*_NAMES, "type")),
+        _kind("ConfigMap", strategies.ConfigMap(), "cm"),
+        _kind("Service", strategies.Service(), "svc", fields=(*_NAMES, "spec.clusterIP", "spec.type"), categories=("all",)),
+        _kind("ServiceAccount", plain, "sa"),
+        _kind("PersistentVolumeClaim", strategies.PersistentVolumeClaim(), "pvc"),
+        _kind("PersistentVolume", strategies.PersistentVolume(), "pv", namespaced=False),
+        _kind("Event", strategies.Event(), "ev", fields=_EVENT_FIELDS),
+        _kind("StatefulSet", strategies.StatefulSet(), "sts", group="apps", scale=_SCALE, categories=("all",)),
+        _kind("ControllerRevision", plain, group="apps"),
+        _kind("CronJob", strategies.CronJob(), "cj", group="batch", categories=("all",)),
+        _kind("Job", strategies.Job(), group="batch", fields=(*_NAMES, "status.successful"), categories=("all",)),
+        _kind("NetworkPolicy", strategies.NetworkPolicy(), "netpol", group="networking.k8s.io", plural="networkpolicies"),
+        _kind("StorageClass", strategies.StorageClass(), "sc", group="storage.k8s.io", plural="storageclasses", namespaced=False),
+        _kind("Lease", strategies.Lease(), group="coordination.k8s.io"),
+        _kind("CustomResourceDefinition", Definition(), "crd", "crds", group="apiextensions.k8s.io", namespaced=False),
+    ]

@@ -10,6 +10,7 @@ pods/                directories and logs of the pods that exist
 run/                 kubeconfigs, keys and logs of operator and router
 """
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -117,14 +118,15 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def kubeconfig_text(server: str, user: str, token: str, *, context: str = "moltbot", namespace: str = "default") -> str:
-    """A kubeconfig; JSON is YAML."""
+def kubeconfig_text(server: str, user: str, token: str, *, authority: str, context: str = "moltbot", namespace: str = "default") -> str:
+    """A kubeconfig; JSON is YAML. `authority`: PEM of the API's certificate."""
+    trusted = base64.b64encode(authority.encode()).decode()
     return (
         json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
-                "clusters": [{"name": context, "cluster": {"server": server}}],
+                "clusters": [{"name": context, "cluster": {"server": server, "certificate-authority-data": trusted}}],
                 "users": [{"name": user, "user": {"token": token}}],
                 "contexts": [{"name": context, "context": {"cluster": context, "user": user, "namespace": namespace}}],
                 "current-context": context,

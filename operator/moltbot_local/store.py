@@ -27,6 +27,7 @@ from typing import Any
 
 from . import apply as server_side_apply
 from .clock import Clock, SystemClock, to_rfc3339
+from .decoding import decode
 from .errors import ApiError, FieldError, Invalid, already_exists, conflict, forbidden, not_found
 from .history import Change, Entry, History, Watch
 from .journal import Journal
@@ -35,6 +36,7 @@ from .patch import merge_patch
 from .resources import Object, Registry, Resource
 from .selectors import EVERYTHING, Selector
 
+Report = Callable[[list[str]], None]
 CHANGED = "the object has been modified; please apply your changes to the latest version and try again"
 # The name under which this process's own controllers write, in `managedFields`.
 OURSELVES = "moltbot-local"
@@ -54,6 +56,8 @@ def copied(value: Any) -> Any:
 class Store:
     def __init__(self, registry: Registry, journal: Journal, *, clock: Clock | None = None) -> None:
         self.registry = registry
+        # Told of every change once it is kept: what in this process follows objects without a task of its own (custom kinds).
+        self.observers: list[Callable[[Change], None]] = []
         self.clock = clock or SystemClock()
         self._journal = journal
         self._objects: dict[str, dict[tuple[str, str], Entry]] = {}
@@ -106,20 +110,33 @@ class Store:
 
     # Writing
 
-    def create(self, key: str, item: Object, *, manager: str = OURSELVES, dry_run: bool = False) -> Object:
+    def create(self, key: str, item: Object, *, manager: str = OURSELVES, dry_run: bool = False, report: Report | None = None) -> Object:
+        """`report` is told which fields the kind does not know (they are dropped); it may raise."""
         resource = self._resource(key)
         new: Object = copied(item)
+        self._decode(resource, new, report)
         return self._create(resource, new, manager=manager, dry_run=dry_run)
 
-    def replace(self, key: str, item: Object, *, subresource: str = "", manager: str = OURSELVES, dry_run: bool = False) -> Object:
+    def replace(
+        self,
+        key: str,
+        item: Object,
+        *,
+        subresource: str = "",
+        manager: str = OURSELVES,
+        dry_run: bool = False,
+        report: Report | None = None,
+    ) -> Object:
         resource = self._resource(key)
         meta = item.get("metadata") or {}
         old = self._present(resource, meta.get("name", ""), meta.get("namespace"))
         self._preconditions(resource, old.item, meta.get("uid"), meta.get("resourceVersion"))
         if not meta.get("resourceVersion") and not resource.strategy.unconditional_update:
             fault = FieldError("FieldValueInvalid", "metadata.resourceVersion", "must be specified for an update", 0)
-            raise Invalid(resource.group, resource.kind, meta.get("name", ""), [fault])
-        return self._update(resource, old, copied(item), subresource, manager=manager, dry_run=dry_run)
+            raise Invalid(resource.group, resource.plural, meta.get("name", ""), [fault])
+        new: Object = copied(item)
+        self._decode(resource, new, report)
+        return self._update(resource, old, new, subresource, manager=manager, dry_run=dry_run)
 
     def patch(
         self,
@@ -131,6 +148,7 @@ class Store:
         subresource: str = "",
         manager: str = OURSELVES,
         dry_run: bool = False,
+        report: Report | None = None,
     ) -> Object:
         """`change` is a JSON merge patch, or a function from the present object (its own copy) to the wanted one."""
         resource = self._resource(key)
@@ -140,6 +158,9 @@ class Store:
         meta = new.get("metadata")
         if not isinstance(meta, dict):
             meta = new["metadata"] = {}
+        if meta.setdefault("name", name) != name:
+            raise ApiError(400, f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        self._decode(resource, new, report)
         self._preconditions(resource, old.item, meta.get("uid"), meta.get("resourceVersion"))
         return self._update(resource, old, new, subresource, manager=manager, dry_run=dry_run)
 
@@ -156,6 +177,7 @@ class Store:
         """Server-side apply: (the object, whether it was created). Raises ApiError 409 with one cause for each field of another manager."""
         resource = self._resource(key)
         wanted: Object = copied(config)
+        self._declared(resource, wanted)
         meta = wanted.setdefault("metadata", {})
         if meta.get("managedFields"):
             raise ApiError(400, "metadata.managedFields must be nil")
@@ -239,13 +261,14 @@ class Store:
         if resource.strategy.generation:
             meta["generation"] = 1
         resource.strategy.default(new)
-        resource.strategy.prepare_create(new)
         drop_empty_metadata(meta)
-        self._refuse(resource, meta, [*validate_metadata(resource, new), *resource.strategy.validate(new)])
         if manager is not None:
+            # Before the kind's own additions, which nobody owns.
             meta.pop("managedFields", None)
             writer = server_side_apply.Writer(manager, "Update", resource.api_version, "", to_rfc3339(self.clock.epoch()))
             server_side_apply.track(resource, None, new, writer)
+        resource.strategy.prepare_create(new)
+        self._refuse(resource, meta, [*validate_metadata(resource, new), *resource.strategy.validate(new)])
         if self.entry(resource.key, meta["name"], meta.get("namespace")) is not None:
             raise already_exists(resource.group, resource.plural, meta["name"])
         return new if dry_run else self._keep(resource, new, None)
@@ -265,7 +288,10 @@ class Store:
             "generateName",
             "namespace",
         ):
-            set_or_drop(meta, word, before.get(word))
+            if word in before:
+                meta[word] = before[word]
+            else:
+                meta.pop(word, None)
         meta["resourceVersion"] = before["resourceVersion"]
         cleared = "managedFields" in meta and meta["managedFields"] in ([], [{}])
         resource.strategy.default(new)
@@ -299,8 +325,9 @@ class Store:
             and not meta.get("deletionGracePeriodSeconds")
             and not spec_finalizers(new)
         ):
+            last: Object = copied(new)
             self._forget(resource, old, new)
-            return new
+            return last
         return self._keep(resource, new, old)
 
     def _keep(self, resource: Resource, new: Object, old: Entry | None) -> Object:
@@ -311,7 +338,7 @@ class Store:
         place = (meta.get("namespace") or "", meta["name"])
         self._journal.write(resource.key, *place, entry.encoded, version)
         self._objects.setdefault(resource.key, {})[place] = entry
-        self.history.append(Change(version, resource.key, place[0], "MODIFIED" if old else "ADDED", entry, old))
+        self._tell(Change(version, resource.key, place[0], "MODIFIED" if old else "ADDED", entry, old))
         item: Object = copied(new)
         return item
 
@@ -323,9 +350,29 @@ class Store:
         self._journal.write(resource.key, *place, None, version)
         del self._objects[resource.key][place]
         entry = Entry(copied(last), encode(last), version)
-        self.history.append(Change(version, resource.key, place[0], "DELETED", entry, old))
+        self._tell(Change(version, resource.key, place[0], "DELETED", entry, old))
+
+    def _tell(self, change: Change) -> None:
+        self.history.append(change)
+        for observer in self.observers:
+            observer(change)
+
+    def _decode(self, resource: Resource, item: Object, report: Report | None) -> None:
+        unknown = decode(resource, item)
+        if report is not None:
+            report(unknown)
 
     # Checks
+
+    def _declared(self, resource: Resource, config: Object) -> None:
+        """An applied configuration may name no field that the kind does not know."""
+        unknown = decode(resource, config)
+        if not unknown:
+            return
+        meta = config.get("metadata") or {}
+        of = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {resource.api_version}, Kind={resource.kind}"
+        path = unknown[0].partition('"')[2].rstrip('"')
+        raise ApiError(500, f"failed to create typed patch object ({of}): .{path}: field not declared in schema", reason="")
 
     def _resource(self, key: str) -> Resource:
         resource = self.registry.find(key)
@@ -362,7 +409,7 @@ class Store:
 
     def _refuse(self, resource: Resource, meta: Object, faults: Sequence[FieldError]) -> None:
         if faults:
-            raise Invalid(resource.group, resource.kind, meta.get("name", ""), faults)
+            raise Invalid(resource.group, resource.kind, meta.get("name", ""), list(faults))
 
 
 def encode(item: Object) -> bytes:
