@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
 
 MODEL_READY = "ModelReady"
-STATE_READY = "StateReady"
+STATE_READY = "StorageReady"
 # What the operator keeps of a message (bytes of UTF-8 would be stricter; conditions are short).
 MAX_MESSAGE = 1024
 

@@ -51,8 +51,16 @@ class Control:
         quiesce_id, ttl = _id(body), body.get("ttlSeconds")
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= MAX_TTL_SECONDS:
             raise Refusal(400, "bad-request", f"ttlSeconds is a number of seconds, at most {MAX_TTL_SECONDS:g}")
+        force = body.get("force", False)
+        if not isinstance(force, bool):
+            raise Refusal(400, "bad-request", "force is true or false")
         # No await between looking whether somebody is busy and refusing everybody new.
-        match gateway.handshake.quiesce(quiesce_id, float(ttl), gateway.clock.monotonic(), gateway.busy):
+        answer = gateway.handshake.quiesce(quiesce_id, float(ttl), gateway.clock.monotonic(), [] if force else gateway.busy)
+        if force and isinstance(answer, Granted):
+            await gateway.force_turns()
+            # Whoever resumed meanwhile has new work, and is heard; else the time to live begins anew.
+            answer = gateway.handshake.quiesce(quiesce_id, float(ttl), gateway.clock.monotonic(), gateway.busy)
+        match answer:
             case Granted(state):
                 gateway.advance()
                 return {"state": state.value, "nextDue": None}

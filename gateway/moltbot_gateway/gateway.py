@@ -33,6 +33,8 @@ log = get_logger("moltbot_gateway")
 
 # After a commit the kubelet's SIGTERM is on its way; when it does not come something is broken, and ending mends it (rule 5d). Seconds.
 COMMIT_PATIENCE = 15.0
+# How soon after a forced sleep was given up its waiting messages are taken up. Seconds.
+RESUME_POLL = 0.5
 # What a running turn gets after SIGTERM. The pod's grace is ≥120 s where the state container still has to flush, 10 s on a volume.
 TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
 
@@ -82,6 +84,7 @@ class Gateway:
         self._tokens_before = 0
         self._patience: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._forced: asyncio.Task[None] | None = None
         if isinstance(model, UnsetModel):
             self.conditions.set(Condition(MODEL_READY, "False", Reason.NOT_CONFIGURED, model.problem))
         elif isinstance(model, DemoModel):
@@ -210,7 +213,7 @@ class Gateway:
             self.conditions.set(Condition(STATE_READY, "False", "DatabaseTooNew", str(error)))
             raise
         except StateError as error:
-            self.conditions.set(Condition(STATE_READY, "False", "CannotOpen", str(error)))
+            self.conditions.set(Condition(STATE_READY, "False", "StateUnreadable", str(error)))
             raise
         self._snapshot_change = database.change
         self._database, self.opened = database, opened
@@ -247,14 +250,14 @@ class Gateway:
 
     def _say_how_it_opened(self, database: Database) -> None:
         if database.set_aside is None:
-            self.conditions.set(Condition(STATE_READY, "True", "Opened", "The conversations are open."))
+            self.conditions.clear(STATE_READY)  # that it is well is the operator's to say, who sees the volume
             return
         place = database.set_aside.relative_to(self.settings.state_dir)
         message = (
             f"The database was damaged. It was set aside as {place} on the state volume and a new one begun, so earlier conversations are "
             "not shown; an earlier snapshot in the bucket may have them."
         )
-        self.conditions.set(Condition(STATE_READY, "False", "DatabaseSetAside", message))
+        self.conditions.set(Condition(STATE_READY, "False", "DatabaseDamaged", message))
 
     # staging
 
@@ -288,6 +291,21 @@ class Gateway:
         self.handshake.terminate()
         self.done.set()
 
+    async def force_turns(self) -> None:
+        """A person wants it to sleep now (rule 5, `force`): running turns end as at SIGTERM, while new work is refused. Should it resume
+        after all (the ttl, a router with new work), what waited is taken up again."""
+        if self._turns is None:
+            return
+        await self._turns.stop(TURN_GRACE[self.settings.storage])
+        if self._forced is None or self._forced.done():
+            self._forced = asyncio.create_task(self._release_when_resumed(self._turns))
+
+    async def _release_when_resumed(self, turns: Turns) -> None:
+        while (state := self.state) is State.QUIESCED:
+            await self.clock.sleep(RESUME_POLL)
+        if state is State.OPEN:
+            await turns.release()
+
     async def end_turns(self) -> None:
         """Running turns may finish for a while, then they are interrupted."""
         self.handshake.terminate()
@@ -296,7 +314,7 @@ class Gateway:
 
     async def close(self) -> None:
         """After the listeners are gone: let go of the model and write the database back."""
-        for task in (self._patience, self._warming):
+        for task in (self._patience, self._warming, self._forced):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})

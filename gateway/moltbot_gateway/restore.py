@@ -104,7 +104,7 @@ def _choose(settings: Settings) -> Opened | Condition:
         return Condition(STATE_READY, "False", error.reason, str(error))
     except OSError as error:
         text = f"The state directory cannot be used ({error}): check the volume and its permissions (fsGroup)."
-        return Condition(STATE_READY, "False", "CannotOpen", text)
+        return Condition(STATE_READY, "False", "StateUnreadable", text)
     log.info("state chosen", kind=opened.kind.value, reason=opened.reason)
     if not opened.records:
         return Opened(None, None, opened.close)

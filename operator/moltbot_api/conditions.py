@@ -101,6 +101,11 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_UNREACHABLE = "ModelUnreachable"
     MODEL_RATE_LIMITED = "ModelRateLimited"
+    MODEL_FORBIDDEN = "ModelForbidden"
+    MODEL_BILLING = "ModelBilling"
+    MODEL_OVERLOADED = "ModelOverloaded"
+    MODEL_TIMED_OUT = "ModelTimedOut"
+    MODEL_BAD_ANSWER = "ModelBadAnswer"
     MODEL_ERROR = "ModelError"
     # BackupReady
     BACKED_UP = "BackedUp"

@@ -307,7 +307,7 @@ async def test_an_empty_volume_is_not_opened_where_something_was_recorded(tmp_pa
     recorded = {"MOLTBOT_RECORDED_LINEAGE": "f" * 32, "MOLTBOT_RECORDED_SEQUENCE": "3"}
     async with start(Pod(tmp_path, environ=recorded), wait=False) as live:
         async with asyncio.timeout(10):
-            while (condition := live.running.gateway.conditions.get("StateReady")) is None:
+            while (condition := live.running.gateway.conditions.get("StorageReady")) is None:
                 await asyncio.sleep(0.01)
         assert (condition.status, condition.reason) == ("False", "StateMissing")
         assert condition.to_json() in _list((await control(live, "GET", "/report"))["conditions"])

@@ -182,6 +182,13 @@ class Turns:
         if late:
             await asyncio.wait(late)
 
+    async def release(self) -> None:
+        """It does not end after all (a forced sleep was given up): what was left waiting on disk is answered now."""
+        self._stopping = False
+        left = await self._database.read(conversations.list_open_runs)
+        here = {run.id for waiting in self._waiting.values() for run in waiting} | {active.run.id for active in self._active.values()}
+        self.take_up([run for run in left if run.id not in here])
+
     @staticmethod
     def _end(active: Active, status: RunStatus) -> None:
         if active.ending is None:

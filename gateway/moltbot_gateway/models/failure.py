@@ -22,21 +22,21 @@ class ErrorKind(StrEnum):
 
 
 class Reason(StrEnum):
-    """Reasons of the condition ModelReady."""
+    """Reasons of the condition ModelReady: words of the catalogue (docs/reference/conditions.md), for the operator drops any other."""
 
-    ANSWERING = "Answering"
+    ANSWERING = "Answered"
     DEMO = "DemoModel"
-    NOT_CONFIGURED = "NotConfigured"
-    KEY_REFUSED = "KeyRefused"
-    FORBIDDEN = "Forbidden"
-    BILLING = "BillingProblem"
+    NOT_CONFIGURED = "NoModel"
+    KEY_REFUSED = "ModelAuthenticationFailed"
+    FORBIDDEN = "ModelForbidden"
+    BILLING = "ModelBilling"
     UNKNOWN_MODEL = "ModelNotFound"
-    RATE_LIMITED = "RateLimited"
-    OVERLOADED = "Overloaded"
-    PROVIDER_FAILED = "ProviderFailed"
-    UNREACHABLE = "Unreachable"
-    TIMED_OUT = "TimedOut"
-    BAD_ANSWER = "BadAnswer"
+    RATE_LIMITED = "ModelRateLimited"
+    OVERLOADED = "ModelOverloaded"
+    PROVIDER_FAILED = "ModelError"
+    UNREACHABLE = "ModelUnreachable"
+    TIMED_OUT = "ModelTimedOut"
+    BAD_ANSWER = "ModelBadAnswer"
 
 
 class ModelFailure(Exception):
