@@ -32,7 +32,7 @@ _SUFFIXES = {
     "P": Decimal(10**15), "E": Decimal(10**18), "n": Decimal("1e-9"), "u": Decimal("1e-6"),
     "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_QUANTITY = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|([numkMGTPE]i?)?)")
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|([numkKMGTPE]i?)?)")
 # Of a desired object these are addresses, not wishes.
 _NOT_COMPARED = frozenset({"apiVersion", "kind", "status"})
 _METADATA_COMPARED = ("labels", "annotations", "ownerReferences", "finalizers")

@@ -104,12 +104,18 @@ class WorkQueue(Generic[K]):
                 if self._due.get(key) == when:
                     self.add(key)
             self._timer.clear()
-            pause = self._heap[0][0] - now if self._heap else None
-            try:
-                async with asyncio.timeout(pause):
-                    await self._timer.wait()
-            except TimeoutError:
-                continue
+            await self._until_due(self._heap[0][0] - now if self._heap else None)
+
+    async def _until_due(self, pause: float | None) -> None:
+        """Until something became due sooner, or `pause` seconds are over."""
+        waits = [asyncio.ensure_future(self._timer.wait())]
+        if pause is not None:
+            waits.append(asyncio.ensure_future(self._clock.sleep(pause)))  # type: ignore[arg-type]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def _worker(self) -> None:
         while True:
