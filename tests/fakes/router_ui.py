@@ -49,6 +49,8 @@ class Pushes:
         self._queues.add(queue)
         try:
             await response.prepare(request)
+            # A browser waits 3 s before it comes back, unless it is told: tests should not.
+            await response.write(b"retry: 50\n\n")
             while (pushed := await queue.get()) is not None:
                 name, data = pushed
                 await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
