@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from moltbot_api.names import LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY
 from moltbot_kube import Connection, Object, Resource
@@ -141,6 +142,8 @@ async def run_informer(registry: kopf.OperatorRegistry, namespaces: Sequence[str
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         standalone=True,
+        # only peering uses it, and the user id of a pod has no name from which Kopf could make one
+        identity=Identity("moltbot-operator"),
         ready_flag=ready,
         stop_flag=stop,
     )
