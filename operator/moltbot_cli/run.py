@@ -11,11 +11,12 @@ import webbrowser
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from moltbot_api.names import Children
 from moltbot_cli import moltbots
 from moltbot_cli.moltbots import CommandError, Place
 from moltbot_cli.output import age, now, printable, size, table
 from moltbot_cli.target import Target, find_target
-from moltbot_kube import Connection, Kube, KubeError, Object, connect
+from moltbot_kube import Connection, Kube, KubeError, NotFound, Object, connect
 
 LOCAL_SYSTEM_NAMESPACE = "moltbot-system"
 # What each action has reached when it is done, in words.
@@ -111,7 +112,11 @@ def problems(item: Mapping[str, Any]) -> str:
     lines = [
         f"  {kind}: {condition.get('message') or condition.get('reason')}\n"
         for kind, condition in _conditions(item).items()
-        if condition.get("status") == "False" and kind not in ("Sleeping", "Progressing") and condition.get("message")
+        if condition.get("status") == "False"
+        and kind not in ("Sleeping", "Progressing")
+        and condition.get("message")
+        # A choice, not a fault.
+        and condition.get("reason") != "NotConfigured"
     ]
     return "".join(lines)
 
@@ -256,7 +261,8 @@ async def act(session: Session) -> int:
     record = await moltbots.wait_for_action(session.place, moltbot, action, requested)
     done = record["result"] == "done"
     words = DONE[action] if done else f"did not {action} ({record['result']})"
-    session.show({"name": name, **record}, f"{name} {words}{': ' + record['message'] if record.get('message') else ''}")
+    message = str(record.get("message") or "")
+    session.show({"name": name, **record}, f"{name} {words}" + (f" ({message})" if message and message not in words else ""))
     return 0 if done else 1
 
 
@@ -301,15 +307,19 @@ async def token(session: Session) -> int:
 
 async def logs(session: Session) -> int:
     moltbot = await session.moltbot()
-    pod = f"{moltbot['metadata']['name']}-gateway-0"
+    name = moltbot["metadata"]["name"]
     options = session.options
-    command = [*kubectl(session), "logs", "-n", session.namespace, pod, "-c", options.container]
-    command += ["--follow"] if options.follow else []
-    command += ["--previous"] if options.previous else []
-    code = await asyncio.to_thread(lambda: subprocess.run(command, check=False).returncode)
-    if code and (moltbot.get("status") or {}).get("phase") in ("Asleep", "Suspended"):
-        print(f"{moltbot['metadata']['name']} is asleep: it has no process, so no log", file=sys.stderr)
-    return code
+    try:
+        opening = session.kube.open_log(
+            Children(name).pod, session.namespace, options.container, follow=options.follow, previous=options.previous
+        )
+        async with opening as chunks:
+            async for chunk in chunks:
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+    except NotFound as error:
+        raise CommandError(f"{name} has no pod now, so no log: it is asleep, or `moltbot status {name}` says why") from error
+    return 0
 
 
 async def version(session: Session) -> int:
@@ -317,7 +327,7 @@ async def version(session: Session) -> int:
 
     server = await session.kube.request("GET", "/version")
     found = {"moltbot": own_version(), "kubernetes": server.get("gitVersion"), "server": session.connection.server}
-    session.show(found, f"moltbot {found['moltbot']}, Kubernetes {found['kubernetes']} at {found['server']} ({session.target.words})")
+    session.show(found, f"moltbot {found['moltbot']}\nKubernetes {found['kubernetes']}: {session.target.words}")
     return 0
 
 

@@ -19,7 +19,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from moltbot_kube.connection import Connection, connect
 from moltbot_kube.errors import ApiError, Conflict, Invalid, NotFound, Unreachable, error_from_status
-from moltbot_kube.resources import EVENTS, Object, Resource
+from moltbot_kube.resources import EVENTS, PODS, Object, Resource
 
 REQUEST_SECONDS = 30.0  # as client-go's controllers; a slower answer is as good as none
 LIST_PAGE = 500  # client-go's page size: bounds what the API and we hold at once
@@ -126,6 +126,19 @@ class Kube:
             yield _events(response)
         finally:
             response.close()  # not release: the rest of the stream is never read
+
+    @asynccontextmanager
+    async def open_log(
+        self, pod: str, namespace: str, container: str, *, follow: bool = False, previous: bool = False
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """What a container has written, as chunks; with `follow` until it ends. Raises ApiError (400: none yet), Unreachable."""
+        query = {"container": container, "follow": "true" if follow else "", "previous": "true" if previous else ""}
+        timeout = aiohttp.ClientTimeout(total=None, connect=REQUEST_SECONDS, sock_connect=REQUEST_SECONDS)
+        response = await self._send("GET", PODS.path(namespace, pod, "log"), query=query, accept="*/*", timeout=timeout)
+        try:
+            yield response.content.iter_any()
+        finally:
+            response.close()  # not release: the rest of a followed log is never read
 
     # writing
 

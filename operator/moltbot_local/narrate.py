@@ -23,6 +23,9 @@ WOKEN_BY = {
 # Conditions that are no news while a phase tells the same.
 QUIET = frozenset({"Sleeping", "Progressing", "Ready"})
 
+# The reason of a condition that is a choice, not a fault: no bucket.
+CHOSEN = "NotConfigured"
+
 
 def _conditions(item: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     return {c["type"]: c for c in ((item or {}).get("status") or {}).get("conditions") or ()}
@@ -45,7 +48,7 @@ def describe_moltbot(before: Mapping[str, Any] | None, after: Mapping[str, Any])
             condition.get("message"),
         ):
             continue
-        if condition.get("status") == "False" and condition.get("message"):
+        if condition.get("status") == "False" and condition.get("message") and condition.get("reason") != CHOSEN:
             said.append(f"{kind}: {condition['message']}")
         elif condition.get("status") == "True" and previous.get("status") == "False":
             said.append(f"{kind}: mended")

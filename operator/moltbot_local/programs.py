@@ -12,7 +12,8 @@ from .kubelet.processes import CannotStart, Launcher, Process
 
 # A program that ends at once is started again after 1 s, doubling to 30 s; after 60 s of life it begins anew.
 FIRST_SECONDS, LONGEST_SECONDS, GOOD_SECONDS = 1.0, 30.0, 60.0
-STOP_SECONDS = 10.0
+# Neither keeps anything that SIGKILL could lose; Kopf alone takes five seconds to end its watches.
+STOP_SECONDS = 3.0
 
 
 @dataclass(frozen=True)

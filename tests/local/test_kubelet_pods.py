@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from moltbot_local.kubelet.addresses import Addresses
 from tests.local.machine import LABELS, Machine, open_machine, pod, python, sleeper, statefulset
 
 DUMP = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -292,3 +293,16 @@ async def test_where_only_one_address_answers_the_second_pod_waits_and_says_so(t
         await machine.until(lambda: any("taken by pod default/a: only 127.0.0.1 answers" in text for _, text in machine.events("b")))
         machine.store.delete("pods", "a", "default", grace_seconds=1)
         await machine.until_ready("b")
+
+
+def test_an_address_that_was_given_back_is_not_soon_somebody_elses(tmp_path: Path) -> None:
+    """Rule 3: a pod address may belong to somebody else by now."""
+    kept = tmp_path / "last"
+    first = Addresses(distinct=True, kept=kept)
+    one = first.take()
+    first.give_back(one)
+    assert first.take() != one
+    assert Addresses(distinct=True, kept=kept).take() not in (one, "127.77.0.2")
+    restarted = Addresses(distinct=True)
+    restarted.keep("127.77.0.1")
+    assert restarted.take() == "127.77.0.2"

@@ -1,9 +1,11 @@
 """An address of its own for every pod, out of 127/8, all of which answers on Linux. Where only 127.0.0.1 does (macOS), all share it."""
 
+import contextlib
 import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 SHARED = "127.0.0.1"
 # 127.77.0.0/16: far from what resolvers (127.0.0.53) and people (127.0.1.1) use.
@@ -20,12 +22,19 @@ def whole_loopback_answers() -> bool:
 
 
 class Addresses:
-    """Hands out addresses in turn, so that one that was given back is not soon somebody else's (rule 3: an address may be re-used)."""
+    """Hands out addresses in turn, so that one that was given back is not soon somebody else's (rule 3: an address may be re-used).
 
-    def __init__(self, *, distinct: bool, last: int = 0) -> None:
+    `kept`: a file that remembers the last one over a restart; None forgets.
+    """
+
+    def __init__(self, *, distinct: bool, kept: Path | None = None) -> None:
         self.distinct = distinct
-        self.last = last
+        self._kept = kept
+        self.last = 0
         self.used: set[str] = set()
+        if kept is not None and kept.exists():
+            with contextlib.suppress(OSError, ValueError):
+                self.last = int(kept.read_text()) % POOL.num_addresses
 
     def keep(self, address: str) -> None:
         """A pod has it already, from before this process started."""
@@ -43,6 +52,8 @@ class Addresses:
             if index % 256 not in (0, 255) and address not in self.used:
                 self.last = index
                 self.used.add(address)
+                if self._kept is not None:
+                    self._kept.write_text(str(index))
                 return address
         raise RuntimeError("every address of 127.77.0.0/16 is in use")
 

@@ -56,7 +56,7 @@ class Kubelet:
                 store=self.store,
                 clock=self._clock,
                 launcher=self._launcher,
-                addresses=Addresses(distinct=self._distinct),
+                addresses=Addresses(distinct=self._distinct, kept=self._data / "last-address"),
                 images=self._images,
                 data=self._data,
                 recorder=Recorder(self.store, self._clock, "kubelet"),
