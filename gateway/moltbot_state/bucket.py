@@ -195,7 +195,7 @@ def _make_client(place: Place, access_key: Secret, secret_key: Secret) -> Any:
     from botocore.config import Config
 
     session = boto3.session.Session(aws_access_key_id=access_key.reveal(), aws_secret_access_key=secret_key.reveal())
-    return session.client(
+    client = session.client(
         "s3",
         endpoint_url=place.endpoint or None,
         region_name=place.region or "auto",
@@ -212,6 +212,14 @@ def _make_client(place: Place, access_key: Secret, secret_key: Secret) -> Any:
             user_agent_appid="moltbot-operator",
         ),
     )
+    # On a wrong region botocore asks for the bucket's own by HeadBucket, which an R2 object token may not do, and follows it to another
+    # host. It leaves alone what says that it was redirected already.
+    client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+    return client
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def explain_unreachable(place: Place, error: Exception) -> str:

@@ -36,5 +36,5 @@ def die_at(checkpoint: str, what: str, s3: S3Server, prefix: str, state: StateDi
     """Do it, and die there. Fails when it is not passed."""
     process = _context.Process(target=_work, args=(what, s3.place(prefix), str(state.root), checkpoint))
     process.start()
-    process.join(30)
+    process.join(90)
     assert process.exitcode == -signal.SIGKILL, f"{checkpoint!r} was not passed: exit code {process.exitcode}"

@@ -140,7 +140,7 @@ class Process:
     async def said(self, event: str, **fields: object) -> dict[str, object]:
         """The first log line of that event with those fields."""
         seen = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for line in self.log[seen:]:
                     seen += 1
@@ -160,7 +160,7 @@ class Process:
 
     async def end(self) -> int:
         """Wait for its end; the exit code."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             code = await self.process.wait()
             await self._reader
         return code

@@ -55,7 +55,7 @@ class Pod:
         self.task = asyncio.create_task(self.container.run())
 
     async def open(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.container.opened.wait()
         self.gateway.open()
 
@@ -91,7 +91,7 @@ async def test_a_memory_lives_from_pod_to_pod(s3: S3Server, prefix: str, state: 
         assert list(state.stage.iterdir()) == []
     second_state = StateDir(state.root.with_name("second"))
     async with pod(s3, prefix, second_state, MOLTBOT_POD_UID="pod-2") as second:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await second.container.opened.wait()
         report = await second.container.report()
         assert report["choice"]["kind"] == "head" and report["sequence"] == 1 and report["changed"] is False  # type: ignore[index]
@@ -175,7 +175,7 @@ async def test_it_waits_while_the_bucket_cannot_be_reached_and_never_starts_empt
 async def test_an_opened_volume_may_be_recorded_once_it_holds_something(s3: S3Server, prefix: str, state: StateDir) -> None:
     """Rule 8."""
     async with pod(s3, prefix, state, MOLTBOT_STORAGE="volume") as it:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await it.container.opened.wait()
         assert (await it.container.report())["lineage"] is None
         lineage = (await it.container.restored())["lineage"]
@@ -231,7 +231,7 @@ async def test_not_asked_for_two_periods_it_snapshots_by_itself(s3: S3Server, pr
         await it.clock.advance(599)
         assert it.gateway.staged == []
         await it.clock.advance(2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while it.container.counters.created == 0:
                 await asyncio.sleep(0.01)
         assert "HEAD" in s3.objects(prefix)

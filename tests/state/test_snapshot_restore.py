@@ -339,6 +339,7 @@ def test_wrong_credentials_and_a_missing_bucket_are_told_apart(s3: S3Server, pre
 def test_other_refusals_are_said(s3: S3Server, prefix: str, status: int, code: str, kind: type[StateError], words: str) -> None:
     with s3.faulty(lambda asked: Answer(status, code)), pytest.raises(kind, match=words):
         s3.open("refused/").put("x", b"y", if_absent=True)
+    assert {asked.method for asked in s3.requests} == {"PUT"}
 
 
 def test_r2_is_told_in_its_own_words(s3: S3Server, prefix: str) -> None:
@@ -520,7 +521,7 @@ def apply(workspace: Path, what: str, one: str, two: str, content: bytes) -> Non
 
 
 @given(st.lists(edits, min_size=1, max_size=3))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_restore_is_identical_for_any_tree_and_edits(
     s3: S3Server, tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, str, str, bytes]]]
 ) -> None:

@@ -37,18 +37,12 @@ class Pod:
 
     def client(self, purpose: Purpose) -> ControlClient:
         port = STATE_CONTROL_PORT if purpose is Purpose.OPERATOR_STATE else GATEWAY_CONTROL_PORT
-        return ControlClient(
-            f"https://{self.address}:{port}",
-            fingerprint_of(make_certificate()[0]),
-            OPERATOR,
-            purpose,
-            f"pod:{self.uid}",
-            timeout_seconds=20,
-        )
+        fingerprint = fingerprint_of(make_certificate()[0])
+        return ControlClient(f"https://{self.address}:{port}", fingerprint, OPERATOR, purpose, f"pod:{self.uid}", timeout_seconds=20)
 
     async def opened(self) -> dict[str, object]:
         """The gateway's report once it is open."""
-        async with asyncio.timeout(20), self.client(Purpose.OPERATOR_GATEWAY) as client:
+        async with asyncio.timeout(60), self.client(Purpose.OPERATOR_GATEWAY) as client:
             while True:
                 with contextlib.suppress(ControlError):
                     report = await client.get("/report")
