@@ -187,7 +187,10 @@ def test_progressing_says_whose_change_waits_for_what() -> None:
 
 
 def test_what_woke_it_stands_in_the_history_s_words() -> None:
-    assert told(CASES["a wake"]).why == "a request or message came"
+    asleep = replace(ASLEEP.status, instance="p-0")
+    woken = Case(replace(AWAKE, pod=YOUNG, status=asleep), Phase.WAKING, (TRUE, Reason.WAKING), RESTORING)
+    assert told(woken).why == "a request or message came"
+    assert told(CASES["a wake"]).why == "its pod was replaced", "it was awake: somebody drained its node"
     replaced = replace(BEFORE, conditions=(condition(ConditionType.SLEEPING, FALSE, Reason.ROLLING),))
     case = Case(replace(AWAKE, pod=YOUNG, status=replaced), Phase.WAKING, (TRUE, Reason.WAKING), RESTORING)
     assert told(case).why == "its pod was replaced"

@@ -159,6 +159,39 @@ async def test_a_restart_replaces_the_pod_and_keeps_everything() -> None:
     assert world.pod.messages == {1}
 
 
+async def test_a_restart_is_told_as_one_and_its_seconds_are_its_own() -> None:
+    """Also while the informer still shows the pod as it was."""
+    world, operator = await started()
+    await run_for(world, operator, 20.0)
+    before = world.observed()
+    ask(world, "restart")
+    await operator.step()
+    assert world.pod is not None
+    stale = replace(world.observed(), pod=before.pod)
+    outcome = await operator.service.step(stale)
+    world.status = outcome.status
+    assert phase(world) is Phase.DRAINING
+    await run_for(world, operator, 10.0)
+    assert phases(world)[-3:] == [Phase.DRAINING, Phase.WAKING, Phase.AWAKE]
+    assert len(phases(world)) == 5
+    assert world.status.last_wake is not None
+    assert world.status.last_wake.seconds < 5
+    assert world.status.last_wake.reason == "person"
+
+
+async def test_a_pod_that_was_spared_goes_on() -> None:
+    """A router wrote 1 before the controller had looked at the 0: the committed process ends by itself and is back."""
+    world, operator = await started()
+    await run_for(world, operator, 1.0)
+    world.pass_time(61.0)
+    await operator.step()
+    assert world.replicas == 0
+    world.write_scale(1)
+    await run_for(world, operator, 25.0)
+    assert world.pods_made == 1
+    assert phase(world) is Phase.AWAKE
+
+
 async def test_a_changed_spec_replaces_the_pod_as_soon_as_nobody_is_busy() -> None:
     """Rule 2."""
     world, operator = await started(sleep_after=None)

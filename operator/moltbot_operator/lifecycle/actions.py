@@ -132,10 +132,10 @@ def _verdict(record: ActionRecord, observed: Observed) -> tuple[ActionResult, st
         case ActionKind.RESTART:
             if replicas == 0:
                 return ActionResult.DONE, "it is asleep: the next wake is a fresh start"
+            if _instance_gone(record, observed) or (observed.pod is None and record.instance is not None):
+                return ActionResult.DONE, "its pod is replaced"
             if observed.pod is None:
                 return ActionResult.DONE, "it is just starting"
-            if _instance_gone(record, observed):
-                return ActionResult.DONE, "restarted"
         case ActionKind.REFRESH:
             return ActionResult.DONE, "the Secrets were read again"
     return None

@@ -159,8 +159,9 @@ def _waking_words(observed: Observed) -> str:
     if newest is not None and newest.phase is Phase.WAKING:
         return newest.reason
     sleeping = observed.status.condition(ConditionType.SLEEPING)
-    if sleeping is not None and sleeping.reason is Reason.ROLLING:
-        return WakeCause.REPLACED.value
+    slept = sleeping is None or sleeping.status is Truth.TRUE or sleeping.reason in (Reason.IDLE, Reason.REQUESTED, Reason.SUSPENDED)
+    if not slept and newest is not None and newest.phase in (Phase.AWAKE, Phase.DRAINING, Phase.FAILED) and observed.status.started:
+        return WakeCause.REPLACED.value  # by us, or by somebody who drained its node
     return "a request or message came"
 
 

@@ -35,6 +35,8 @@ WRITE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 # A waking assistant is looked at this often although every event does so too (seconds).
 WAKING_SECONDS = 1.0
+# For how long the informer may be behind our own write, and what a pod has to end until the API says so (seconds).
+INFORMER_SECONDS, GRACE_SECONDS = 5.0, 150.0
 # Reports of one pod are at least this far apart, however many events come (seconds).
 LEAST_APART_SECONDS = 0.2
 # After an attempt to sleep that was given up (seconds); doubled while its state cannot be kept.
@@ -52,7 +54,11 @@ MOST_BACK_OFF_SECONDS = 600.0
 
 @dataclass(slots=True)
 class _Memory:
-    """Of one Moltbot. Monotonic seconds. `stopped`: why the last attempt to sleep was given up, until one succeeds or none is wanted."""
+    """Of one Moltbot. Monotonic seconds. `stopped`: why the last attempt to sleep was given up, until one succeeds or none is wanted.
+
+    `ended`: uid of the pod that this operator ended. The informer may show it untouched for a moment more, until `ended_until`; one that
+    is still untouched then was spared (a router wrote 1 before the controller had looked at the 0), and goes on.
+    """
 
     watch: PodWatch | None = None
     reports: Reports = field(default_factory=Reports)
@@ -60,6 +66,8 @@ class _Memory:
     ask_again_at: float = 0.0
     not_before: float = 0.0
     failures: int = 0
+    ended: str | None = None
+    ended_until: float = 0.0
     stopped: Stopped | None = None
 
 
@@ -79,6 +87,7 @@ class LifecycleService:
     async def step(self, observed: Observed) -> Outcome:
         """Do what is to be done now. Raises nothing of the ports: what fails is tried again after `requeue_after`."""
         memory = self._memories.setdefault(observed.moltbot.uid, _Memory())
+        observed = self._with_known_end(observed, memory)
         view = await self._look(observed, memory, fresh=False)
         if view.actions.records != observed.status.actions:
             # before anything is done, so that a restart of ours neither forgets nor repeats it
@@ -154,6 +163,8 @@ class LifecycleService:
         if isinstance(result.end, Stopped):
             return self._given_up(view, memory, sleep, result, result.end)
         memory.stopped, memory.failures, memory.not_before = None, 0, 0.0
+        if observed.pod is not None:
+            memory.ended, memory.ended_until = observed.pod.uid, monotonic + INFORMER_SECONDS
         self._ports.cluster.event(
             observed.moltbot.key, observed.moltbot.uid, warning=False, reason=Reason.FELL_ASLEEP.value, message=_farewell(sleep.cause)
         )
@@ -178,6 +189,12 @@ class LifecycleService:
         if refused and memory.watch is not None and memory.watch.refusing_since is None:
             memory.watch = replace(memory.watch, refusing_since=view.monotonic)
         return self._outcome(replace(view, watch=memory.watch), memory, sleep, wait, taken=result.snapshot)
+
+    def _with_known_end(self, observed: Observed, memory: _Memory) -> Observed:
+        pod = observed.pod
+        if pod is None or pod.terminating or pod.uid != memory.ended or self._ports.clock.monotonic() >= memory.ended_until:
+            return observed
+        return replace(observed, pod=replace(pod, deletion_at=self._ports.clock.now() + timedelta(seconds=GRACE_SECONDS)))
 
     async def _look(self, observed: Observed, memory: _Memory, *, fresh: bool, actions: ActionDecision | None = None) -> View:
         """Ask the pod where its answer is due (rule 12) or wanted fresh, and put everything together."""

@@ -213,7 +213,7 @@ def _when_idle(cause: SleepCause | None, view: View, report: GatewayReport, idle
         return Stay(Reason.BUSY, "busy: " + ", ".join(report.busy), min(left, BUSY_RECHECK_SECONDS))
     left = (idle + timedelta(seconds=wanted) - view.now).total_seconds()
     if left > 0:
-        return Stay(Reason.AWAKE, "in use, or not idle for long enough", left)
+        return Stay(Reason.AWAKE, "in use, or idle for less than sleepAfter", left)
     return Sleep(end)
 
 

@@ -99,7 +99,10 @@ def _last_wake(view: View, gateway: GatewayReport) -> LastWake:
     """Times are our own clock at each watch event (rule 12), by which the pod cannot make a wake look faster or slower."""
     times, pod, watch, now = view.observed.wake_times, view.observed.pod, view.watch, view.now
     opened = watch.open_seen_at if watch is not None and watch.open_seen_at is not None else now
-    begin = times.scaled_at or (pod.created_at if pod is not None else opened)
+    before = view.observed.status.last_wake
+    if times.scaled_at is not None and before is not None and times.scaled_at <= before.time:
+        times = replace(times, scaled_at=None)  # the pod was replaced: that scale is of an earlier wake
+    begin = times.scaled_at or times.pod_at or (pod.created_at if pod is not None else opened)
     breakdown: dict[str, int] = {}
     if times.scaled_at is not None and times.pod_at is not None:
         breakdown["pod"] = _milliseconds(times.scaled_at, times.pod_at)
