@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import hashlib
 import hmac
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +59,8 @@ class S3Server:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
+        # A line a request on a terminal is noise; `requests` has them.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(host, port, self._serve, threaded=True)
         self._secret, self.bucket, self._one_writer = secret, bucket, threading.Lock()

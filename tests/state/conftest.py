@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with S3Server() as server:
         yield server
 
