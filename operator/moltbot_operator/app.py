@@ -13,7 +13,7 @@ from moltbot_operator.cluster import ClusterPort
 from moltbot_operator.cluster_facts import ClusterFacts
 from moltbot_operator.events import EventRecorder
 from moltbot_operator.health import health_application, metrics_application, serving
-from moltbot_operator.informer import build_registry, run_informer
+from moltbot_operator.informer import Informer
 from moltbot_operator.keys import DerivedKeys, bootstrap_keys
 from moltbot_operator.lease import Lease
 from moltbot_operator.lifecycle.observed import Key
@@ -96,7 +96,7 @@ class Operator:
         ports = Ports(cluster, PodGateway(self._calls, clock), PodState(self._calls, clock), clock, checkpoint)
         self.reconciler.live_with(ports, self._calls.forget)
         self.queue: WorkQueue[Key] = WorkQueue(self._work, clock, workers=settings.workers)
-        self.synced = asyncio.Event()
+        self._informer = Informer(self.world, self.queue.add, kube.connection, settings.watch_namespaces)
 
     async def _work(self, key: Key) -> Again:
         again = await self.reconciler.reconcile(key)
@@ -110,20 +110,23 @@ class Operator:
         Stopping: the informer first, so that nothing new comes; then the workers, whatever they do (a handshake that is cut off resumes by
         itself); then the connections.
         """
-        registry = build_registry(self.world, self.queue.add, self._kube.connection)
         background: list[asyncio.Task[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 background.append(group.create_task(self.queue.run(), name="queue"))
                 background.append(group.create_task(self.events.run(), name="events"))
                 background.append(group.create_task(self._keep_keys(), name="keys"))
-                group.create_task(self._inform(registry, stop, background), name="informer")
+                group.create_task(self._inform(stop, background), name="informer")
         finally:
             await self._calls.close()
 
-    async def _inform(self, registry: object, stop: asyncio.Event, background: list[asyncio.Task[None]]) -> None:
-        await run_informer(registry, self._settings.watch_namespaces, ready=self.synced, stop=stop)  # type: ignore[arg-type]
-        stop.set()  # Kopf has taken the signals over; what went wrong it raises
+    @property
+    def started(self) -> bool:
+        """The informer is at work."""
+        return self._informer.started.is_set()
+
+    async def _inform(self, stop: asyncio.Event, background: list[asyncio.Task[None]]) -> None:
+        await self._informer.run(stop)
         for task in background:
             task.cancel()
 
@@ -157,7 +160,7 @@ async def run_operator(kube: Kube, settings: Settings, clock: Clock, stop: async
         if not await _unless_stopped(_start(kube, settings, clock, started, checkpoint), stop):
             return
         operator = started[0]
-        ready.append(operator.synced.is_set)
+        ready.append(lambda: operator.started)
         holding = asyncio.create_task(lease.hold(), name="lease")
         working = asyncio.create_task(operator.run(stop), name="operator")
         try:

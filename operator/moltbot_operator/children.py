@@ -76,8 +76,6 @@ class Children:
         live = await self.live(resource, name, plan.namespace, max_age=policy.max_age)
         if live is None:
             live = await self._kube.get(resource, name, plan.namespace)  # the informer may be behind; nothing is applied over unseen
-            if live is not None:
-                self.take_in(resource, live)
         if live is None:
             return await self._create(plan, resource, manifest, findings)
         if not self._is_ours(plan, resource, live, findings):

@@ -54,7 +54,7 @@ class ClusterPort:
         name = Children(key.name).gateway
         patch: Object = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
         async with _translated(timeout):
-            await self._kube.patch(
+            scale = await self._kube.patch(
                 STATEFUL_SETS,
                 name,
                 key.namespace,
@@ -64,6 +64,11 @@ class ClusterPort:
                 resource_version=resource_version,
                 uid=uid,
             )
+        live = self._world.get(STATEFUL_SETS, name, key.namespace)
+        if live is not None:
+            # the Scale has the version of its StatefulSet: known now, so that the next pass does not write it again
+            metadata = {**live["metadata"], "resourceVersion": scale["metadata"]["resourceVersion"]}
+            self._world.observe(STATEFUL_SETS, {**live, "metadata": metadata, "spec": {**live["spec"], "replicas": replicas}})
         log.info("scaled", namespace=key.namespace, moltbot=key.name, replicas=replicas)
 
     async def delete_pod(self, key: Key, uid: str, *, timeout: float) -> None:

@@ -51,6 +51,7 @@ class EventRecorder:
         self._kube, self._clock, self._instance = kube, clock, instance
         self._queue: asyncio.Queue[Told] = asyncio.Queue(QUEUE_LENGTH)
         self._told: dict[tuple[str, str], float] = {}  # (namespace, name of the Event) → when, monotonic
+        self._counts: dict[tuple[str, str], int] = {}
 
     def tell(self, told: Told) -> None:
         """Queue it; the same thing within 5 minutes is told once."""
@@ -67,7 +68,9 @@ class EventRecorder:
         self._told.pop(mark, None)
         self._told[mark] = now
         while len(self._told) > REMEMBERED:
-            self._told.pop(next(iter(self._told)))
+            oldest = next(iter(self._told))
+            self._told.pop(oldest)
+            self._counts.pop(oldest, None)
 
     async def run(self) -> None:
         """Write what is queued, until cancelled."""
@@ -91,10 +94,10 @@ class EventRecorder:
             await self._count_up(told)
 
     async def _count_up(self, told: Told) -> None:
-        known = await self._kube.get(EVENTS, told.name, told.key.namespace)
-        if known is None:
-            return
-        patch = {"count": int(known.get("count") or 1) + 1, "lastTimestamp": format_time(self._clock.now())}
+        # the operator may create and patch Events, and needs no right to read them: after a restart the count begins again
+        mark = (told.key.namespace, told.name)
+        count = self._counts[mark] = self._counts.get(mark, 1) + 1
+        patch = {"count": count, "lastTimestamp": format_time(self._clock.now())}
         try:
             await self._kube.patch(EVENTS, told.name, told.key.namespace, patch, field_manager=FIELD_MANAGER)
         except NotFound:

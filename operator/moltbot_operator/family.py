@@ -152,8 +152,6 @@ class Family:
         live = self._world.get(PERSISTENT_VOLUME_CLAIMS, plan.children.state, plan.namespace)
         if live is None:
             live = await self._kube.get(PERSISTENT_VOLUME_CLAIMS, plan.children.state, plan.namespace)
-            if live is not None:
-                self._world.observe(PERSISTENT_VOLUME_CLAIMS, live)
         await self._children.ensure(plan, adjust_claim(build_claim(plan), live), findings, policy)
 
     async def ensure_workload(self, plan: Plan, findings: Findings, *, awake: bool) -> None:

@@ -1,4 +1,7 @@
-"""Kopf, used as informer and host only: what it sees goes into `World`, and the key of the Moltbot into the work queue.
+"""Kopf, used as informer only: what it sees goes into `World`, and the key of the Moltbot into the work queue.
+
+It runs on an event loop of its own, in a thread: at its end it cancels every task of its loop that it does not know ("the loop is not fully
+ours", says its source), and it takes the signals over where it can. What it sees is handed over in order.
 
 No Kopf handler changes anything, so it writes nothing: no finalizers, no progress, no peering, no events. The index functions are
 the barrier: Kopf runs `on.event` only once everything of every kind was listed and indexed, so the first reconcile sees a whole world.
@@ -7,7 +10,9 @@ the barrier: Kopf runs `on.event` only once everything of every kind was listed 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +36,8 @@ from moltbot_kube.resources import (
 from moltbot_operator.lifecycle.observed import Key
 from moltbot_operator.world import World, moltbot_of
 
+# Kopf waits for its own tasks at its end (seconds); more than that is not waited for.
+STOP_SECONDS = 10.0
 # Children are told by their label; pods bear it from the template.
 CHILDREN: tuple[Resource, ...] = (
     STATEFUL_SETS,
@@ -45,21 +52,25 @@ CHILDREN: tuple[Resource, ...] = (
 OWN: tuple[Resource, ...] = (MOLTBOTS, MOLTBOT_SNAPSHOTS)
 
 
-def build_registry(world: World, enqueue: Callable[[Key], None], connection: Connection) -> kopf.OperatorRegistry:
-    """Handlers of every kind that is followed."""
+Post = Callable[[Callable[[], object]], None]
+
+
+def build_registry(world: World, enqueue: Callable[[Key], None], connection: Connection, post: Post) -> kopf.OperatorRegistry:
+    """Handlers of every kind that is followed. `post` has the owner of `world` and the queue call something, in the order of the calls."""
     registry = kopf.OperatorRegistry()
 
     def follow(resource: Resource, key_of: Callable[[Object], Key | None], labels: dict[str, Any] | None) -> None:
         def seen(body: kopf.Body, **_: object) -> None:
-            world.put(resource, _plain(body))
+            obj = _plain(body)
+            post(lambda: world.put(resource, obj))
 
         async def told(event: kopf.RawEvent, **_: object) -> None:
             obj: Object = dict(event["object"])
             if event["type"] == "DELETED":
-                world.drop(resource, obj)
+                post(lambda: world.drop(resource, obj))
             key = key_of(obj)
             if key is not None:
-                enqueue(key)
+                post(lambda: enqueue(key))
 
         where = (resource.group, resource.version, resource.plural)
         kopf.index(*where, id=f"seen-{resource.plural}", labels=labels, registry=registry)(seen)
@@ -133,17 +144,69 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def run_informer(registry: kopf.OperatorRegistry, namespaces: Sequence[str], *, ready: asyncio.Event, stop: asyncio.Event) -> None:
-    """Follow until `stop`. Raises what ends Kopf: the process is then to be restarted."""
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    await kopf.operator(
-        registry=registry,
-        settings=build_settings(),
-        clusterwide=not namespaces,
-        namespaces=list(namespaces),
-        standalone=True,
-        # only peering uses it, and the user id of a pod has no name from which Kopf could make one
-        identity=Identity("moltbot-operator"),
-        ready_flag=ready,
-        stop_flag=stop,
-    )
+class Informer:
+    """Kopf in its thread."""
+
+    def __init__(self, world: World, enqueue: Callable[[Key], None], connection: Connection, namespaces: Sequence[str]) -> None:
+        self._world, self._enqueue, self._connection, self._namespaces = world, enqueue, connection, namespaces
+        self._stop = threading.Event()
+        self.started = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`. Raises what ends Kopf (a watch that is refused, say): the process is then to be started again."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def post(call: Callable[[], object]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+                loop.call_soon_threadsafe(call)
+
+        def end(error: BaseException | None) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        def follow() -> None:
+            try:
+                asyncio.run(self._follow(post))
+            except BaseException as error:  # noqa: BLE001 - a thread's boundary: it is raised where the thread is awaited
+                failure = error if isinstance(error, Exception) else RuntimeError(f"the informer ended: {error!r}")
+                post(lambda: end(failure))
+            else:
+                post(lambda: end(None))
+
+        threading.Thread(target=follow, name="informer", daemon=True).start()
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            self._stop.set()
+        async with asyncio.timeout(STOP_SECONDS):
+            await ended
+        if not stop.is_set():
+            raise RuntimeError("the informer ended by itself")
+
+    async def _follow(self, post: Post) -> None:
+        registry = build_registry(self._world, self._enqueue, self._connection, post)
+
+        @kopf.on.startup(registry=registry)
+        async def started(**_: object) -> None:
+            post(self.started.set)
+
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        # it says that it cannot take the signals over, which is what its thread is for
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        await kopf.operator(
+            registry=registry,
+            settings=build_settings(),
+            clusterwide=not self._namespaces,
+            namespaces=list(self._namespaces),
+            standalone=True,
+            # Kopf would name us after the user, and in the image the user has no name
+            identity=Identity("moltbot-operator"),
+            stop_flag=self._stop,
+        )
