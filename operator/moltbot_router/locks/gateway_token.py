@@ -40,14 +40,14 @@ def check_text(ring: KeyRing, moltbot: MoltbotFacts, devices: Sequence[DeviceFac
 
 def check_presented(ring: KeyRing, moltbot: MoltbotFacts, devices: Sequence[DeviceFacts], presented: Presented, now: float) -> Pass | None:
     """The first credential that counts: explicit ones before the cookie, so that a fresh link wins over a stale cookie."""
-    if presented.query:
-        passed = check_text(ring, moltbot, devices, presented.query)
-        if passed is not None:
-            return Pass(passed.kind, passed.verifier, passed.device, passed.role, from_query=True)
     if presented.bearer:
         passed = check_text(ring, moltbot, devices, presented.bearer)
         if passed is not None:
             return passed
+    if presented.query:
+        passed = check_text(ring, moltbot, devices, presented.query)
+        if passed is not None:
+            return Pass(passed.kind, passed.verifier, passed.device, passed.role, from_query=True)
     if presented.cookie:
         found = read_cookie(ring, moltbot.uid, moltbot.verifiers, presented.cookie, now)
         if found is not None:
