@@ -4,7 +4,7 @@ import "./control.css";
 
 import { render } from "preact";
 
-import { start } from "./chat/store";
+import { start } from "./chat/living";
 import { App } from "./views/app";
 
 const root = document.getElementById("app");

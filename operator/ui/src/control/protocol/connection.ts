@@ -53,6 +53,8 @@ export class Connection {
   readonly link = signal<Link>({ state: "connecting" });
   readonly device = thisDevice();
   readonly client = thisClient();
+  /** Whoever listens to the gateway's events; ticks are not among them. */
+  onEvent: (event: string, payload: JsonObject) => void = () => undefined;
 
   #socket: WebSocket | undefined;
   #waiting = new Map<string, Waiting>();
@@ -61,11 +63,9 @@ export class Connection {
   #silence: number | undefined;
   #silenceMs = HANDSHAKE_MS;
   readonly #url: string;
-  readonly #onEvent: (event: string, payload: JsonObject) => void;
 
-  constructor(url: string, onEvent: (event: string, payload: JsonObject) => void) {
+  constructor(url: string) {
     this.#url = url;
-    this.#onEvent = onEvent;
     window.addEventListener("online", () => this.#hurry());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#hurry();
@@ -117,7 +117,7 @@ export class Connection {
     if (frame === undefined) return;
     if (frame.type === "event") {
       if (frame.event === "connect.challenge") void this.#connect(string(frame.payload["nonce"]) ?? "");
-      else if (frame.event !== "tick") this.#onEvent(frame.event, frame.payload);
+      else if (frame.event !== "tick") this.onEvent(frame.event, frame.payload);
       return;
     }
     const waiting = this.#waiting.get(frame.id);

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { Icon } from "../../design/icons";
 import { isExposed } from "../../web/place";
-import { announcement, assistant, currentKey, link, notice, shownSessions } from "../chat/store";
+import { announcement, assistant, currentKey, link, notice, shownSessions } from "../chat/state";
 import { Composer } from "./composer";
 import { currentGate } from "./gate";
 import { Log } from "./log";

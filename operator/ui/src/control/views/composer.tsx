@@ -5,7 +5,8 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "../../design/icons";
 import { string } from "../../web/json";
 import { thisTab } from "../../web/storage";
-import { assistant, current, currentKey, phase, send, stop } from "../chat/store";
+import { send, stop } from "../chat/sending";
+import { assistant, current, currentKey, phase } from "../chat/state";
 
 const KEY = "moltbot.draft";
 /** The longest that the field grows (px) before it scrolls. */

@@ -6,7 +6,8 @@ import { Command, CopyButton } from "../../design/copy";
 import { Icon } from "../../design/icons";
 import { Mark } from "../../design/mark";
 import { ThemeButton } from "../../design/theme";
-import { adminUrl, assistant, connection, link, login, resource, wasOpen } from "../chat/store";
+import { login } from "../chat/living";
+import { adminUrl, assistant, connection, link, resource, wasOpen } from "../chat/state";
 import { shortId } from "../protocol/identity";
 
 function Gate({ title, children, state }: { title: string; children: ComponentChildren; state: string }) {

@@ -8,7 +8,8 @@ import { Mark } from "../../design/mark";
 import { clockTime, dayName, fullTime } from "../../web/times";
 import type { Conversation, Message, Outgoing, Run } from "../chat/conversation";
 import { isUp } from "../chat/phase";
-import { assistant, current, currentKey, discard, link, phase, retry, sendAgain } from "../chat/store";
+import { discard, retry, sendAgain } from "../chat/sending";
+import { assistant, current, currentKey, link, phase } from "../chat/state";
 import { draft } from "./composer";
 import { Markdown } from "./markdown";
 

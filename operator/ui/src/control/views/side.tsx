@@ -9,19 +9,8 @@ import { ThemeButton } from "../../design/theme";
 import { now } from "../../web/clock";
 import { ago } from "../../web/times";
 import type { Session } from "../chat/sessions";
-import {
-  adminUrl,
-  assistant,
-  clearSession,
-  connection,
-  currentKey,
-  deleteSession,
-  model,
-  newSession,
-  openSession,
-  renameSession,
-  shownSessions,
-} from "../chat/store";
+import { clearSession, deleteSession, newSession, openSession, renameSession } from "../chat/choosing";
+import { adminUrl, assistant, connection, currentKey, model, shownSessions } from "../chat/state";
 
 function Menu({ session, onAsk }: { session: Session; onAsk: (what: "rename" | "clear" | "delete") => void }) {
   const isOpen = useSignal(false);

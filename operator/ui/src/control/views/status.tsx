@@ -7,7 +7,7 @@ import { now } from "../../web/clock";
 import { span } from "../../web/times";
 import { progressOf } from "../chat/phase";
 import type { Phase, PhaseName } from "../chat/phase";
-import { assistant, connection, current, link, phase, resource } from "../chat/store";
+import { assistant, connection, current, link, phase, resource } from "../chat/state";
 
 const PILLS: Readonly<Record<PhaseName, readonly [string, string]>> = {
   Pending: ["warn busy", "Being set up"],
