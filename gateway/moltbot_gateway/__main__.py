@@ -18,6 +18,7 @@ from moltbot_trust.clock import SystemClock
 from moltbot_trust.errors import SettingsError, TrustError
 from moltbot_trust.logs import configure_logging, get_logger
 from moltbot_trust.settings import effective_settings, read_settings
+from moltbot_trust.tls import fingerprint_of
 
 log = get_logger("moltbot_gateway")
 
@@ -31,8 +32,10 @@ def main() -> int:
         return 2
     configure_logging(settings.log_format, settings.log_level)
     become_undumpable()
-    log.info("starting", **effective_settings(settings))
     try:
+        # Of the certificate its fingerprint says enough.
+        shown = effective_settings(settings) | {"tls_certificate": fingerprint_of(settings.tls_certificate)}
+        log.info("starting", **shown)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, began))
     except (TrustError, OSError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -35,6 +36,8 @@ class Connection:
         self._gateway, self._socket, self._seal = gateway, socket, seal
         self._outbox = Outbox()
         self._writer: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
         self.hears_sessions = False
         self.hears_messages: set[str] = set()
         self.may_read = seal.role == OPERATOR and has_scope(seal.scopes, Scope.READ)
@@ -48,30 +51,51 @@ class Connection:
         self._gateway.measurements.connections += 1
         self._writer = asyncio.create_task(self._write())
         try:
-            async for message in self._socket:
-                await self._read(message)
+            while (message := await self._receive()) is not None:
+                match message.type:
+                    case WSMsgType.TEXT:
+                        await self._answer(message.data)
+                    case WSMsgType.BINARY:
+                        await self._socket.close(code=CloseCode.UNSUPPORTED_DATA, message=b"frames are text")
+                    case _:
+                        break
+            if self._leaving.done():
+                await self._say_goodbye(*self._leaving.result())
         finally:
             self._gateway.measurements.connections -= 1
             self._gateway.hub.listeners.discard(self)
             self._writer.cancel()
             await asyncio.wait({self._writer})
+            self._gone.set()
 
     async def close(self, code: CloseCode, reason: str) -> None:
-        """Say goodbye and close."""
+        """Say goodbye and close; the frame that is being answered is answered first. Returns when the socket is closed."""
+        if not self._leaving.done():
+            self._leaving.set_result((code, reason))
+        await self._gone.wait()
+
+    async def _receive(self) -> WSMessage | None:
+        """The next message, `None` when it is time to leave.
+
+        The socket is closed by the task that reads it: from another one aiohttp drops the connection right after the close frame, and
+        the client, which answers it, finds a dead connection instead of our code.
+        """
+        receiving = asyncio.ensure_future(self._socket.receive())
+        try:
+            either: set[asyncio.Future[Any]] = {receiving, self._leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else None
+        finally:
+            if not receiving.done():
+                receiving.cancel()
+                await asyncio.wait({receiving})
+
+    async def _say_goodbye(self, code: CloseCode, reason: str) -> None:
         self._outbox.put(serialise(shutdown(reason)))
         self._outbox.end()
         if self._writer is not None:
             await asyncio.wait({self._writer}, timeout=FLUSH_SECONDS)
         await self._socket.close(code=code, message=close_reason(reason))
-
-    async def _read(self, message: WSMessage) -> None:
-        match message.type:
-            case WSMsgType.TEXT:
-                await self._answer(message.data)
-            case WSMsgType.BINARY:
-                await self._socket.close(code=CloseCode.UNSUPPORTED_DATA, message=b"frames are text")
-            case _:
-                pass
 
     async def _answer(self, data: str) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -190,6 +191,9 @@ class ClaudeModel:
         return sdk
 
     def _connect(self, sdk: Any) -> AsyncAnthropic:
+        # At DEBUG the SDK and its HTTP library log whole requests: what a person said is in no log of ours.
+        for name in ("anthropic", "httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         # `api_key=""` keeps the SDK from looking for credentials in environment and files; the header it would make of it is left out.
         headers: dict[str, Any] = {"Authorization": sdk.Omit()}
         if self._connection.api_key:
