@@ -6,7 +6,6 @@ import itertools
 
 from moltbot_operator.lifecycle.ports import Outcome
 from moltbot_operator.lifecycle.service import LifecycleService
-from moltbot_operator.lifecycle.telling import decide_status_write
 from tests.lifecycle.world import Killed, World
 
 
@@ -30,7 +29,7 @@ class Operator:
             self.kills += 1
             self.service = self._fresh()
             return None
-        if decide_status_write(self._world.status, outcome.status, self._world.clock.now()):
+        if outcome.status != self._world.status:
             self._world.status = outcome.status
         return outcome
 

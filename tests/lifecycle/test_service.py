@@ -92,6 +92,29 @@ async def test_when_nothing_happens_nothing_is_written() -> None:
     assert world.version == version
 
 
+async def test_an_open_pod_is_asked_every_minute_whatever_else_happens_and_at_each_of_its_events() -> None:
+    """Rule 12: events in between neither put it off nor ask more often, but an event of the pod asks at once."""
+    world, operator = await started(sleep_after=None)
+    asked: list[float] = []
+
+    async def note(where: str) -> None:
+        if where == "before report":
+            asked.append(world.clock.monotonic())
+
+    world.interleave = note
+    begun = world.clock.monotonic()
+    for _ in range(40):
+        world.bump()
+        await operator.step()
+        world.pass_time(10.0)
+    assert 6 <= len(asked) <= 7
+    assert asked[0] - begun <= 60
+    before = len(asked)
+    world.restart_gateway()
+    await operator.step()
+    assert len(asked) == before + 1
+
+
 async def test_a_person_s_sleep_wakes_for_traffic_and_not_for_never() -> None:
     """Rule 1."""
     world, operator = await started(sleep_after=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from moltbot_operator.lifecycle.backups import decide_last_backup, decide_recorded
 from moltbot_operator.lifecycle.observed import Observed, Storage, WakeTimes
@@ -23,7 +22,7 @@ from moltbot_operator.lifecycle.status import (
     Truth,
     Usage,
 )
-from moltbot_operator.lifecycle.telling import Facts, compose_status, decide_history, decide_status_write, decide_usage
+from moltbot_operator.lifecycle.telling import Facts, compose_status, decide_history, decide_usage
 from moltbot_operator.lifecycle.wake import WakeCause
 from tests.lifecycle.examples import ASLEEP, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, WATCH, ago, view
 
@@ -45,19 +44,6 @@ def test_composing_twice_changes_nothing() -> None:
     first = compose()
     again = compose(replace(AWAKE, status=first))
     assert again == first
-    assert not decide_status_write(first, again, NOW)
-
-
-def test_counters_alone_are_written_every_five_minutes_and_transitions_at_once() -> None:
-    """Rule 1."""
-    first = compose()
-    later = replace(first, last_activity=ago(1), usage=replace(first.usage, awake_seconds=first.usage.awake_seconds + 9))
-    counted = first.usage.counted_at
-    assert counted is not None
-    assert not decide_status_write(first, later, counted + timedelta(seconds=299))
-    assert decide_status_write(first, later, counted + timedelta(seconds=300))
-    assert decide_status_write(first, replace(later, phase=Phase.DRAINING), counted)
-    assert decide_status_write(first, replace(later, recorded=Recorded("l-1", 9)), counted)
 
 
 def test_a_wake_is_told_once_by_our_own_clock() -> None:

@@ -206,8 +206,8 @@ class StateControl(Protocol):
 class Outcome:
     """What one step leaves behind: the lifecycle's part of the status as it should stand now, and when to look again.
 
-    `requeue_after`: seconds, `None`: only events matter. The edge writes `status` (with its own parts, and only when something that
-    people read at transitions changed, else at most every 5 minutes: `decide_status_write`).
+    `requeue_after`: seconds, `None`: only events matter. The edge writes `status` with its own parts: at once when something changed,
+    mere counters and times (`last_activity`, `usage`, `last_backup.time`) at most every 5 minutes.
     """
 
     status: LifecycleStatus

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from moltbot_operator.lifecycle.actions import ActionDecision, decide_actions
 from moltbot_operator.lifecycle.handshake import Stopped, StopReason
-from moltbot_operator.lifecycle.observed import Observed
+from moltbot_operator.lifecycle.observed import Observed, PodFacts
 from moltbot_operator.lifecycle.phases import STUCK_SECONDS, Ending, decide_told
 from moltbot_operator.lifecycle.pod_watch import PodWatch, Reports, begin_watch, note_reports
 from moltbot_operator.lifecycle.ports import Checkpoint, Outcome, PortError, Ports, Unavailable
@@ -63,6 +63,7 @@ class _Memory:
     watch: PodWatch | None = None
     reports: Reports = field(default_factory=Reports)
     asked_at: float | None = None
+    asked_pod: PodFacts | None = None
     ask_again_at: float = 0.0
     not_before: float = 0.0
     failures: int = 0
@@ -166,7 +167,11 @@ class LifecycleService:
         if observed.pod is not None:
             memory.ended, memory.ended_until = observed.pod.uid, monotonic + INFORMER_SECONDS
         self._ports.cluster.event(
-            observed.moltbot.key, observed.moltbot.uid, warning=False, reason=Reason.FELL_ASLEEP.value, message=_farewell(sleep.cause)
+            observed.moltbot.key,
+            observed.moltbot.uid,
+            warning=False,
+            reason=(Reason.ROLLING if sleep.cause.replaces else Reason.FELL_ASLEEP).value,
+            message=_farewell(sleep.cause),
         )
         if not sleep.cause.replaces:
             view = _with_replicas(view, 0)
@@ -205,7 +210,7 @@ class LifecycleService:
         elif memory.watch is None or memory.watch.pod_uid != pod.uid:
             memory.watch, memory.reports, memory.asked_at = begin_watch(pod, clock.monotonic()), Reports(), None
         if pod is not None and memory.watch is not None and self._due(observed, memory, fresh=fresh, asked=actions.current is not None):
-            memory.asked_at = clock.monotonic()
+            memory.asked_at, memory.asked_pod = clock.monotonic(), pod
             memory.reports = await self._ask(observed)
             memory.watch = note_reports(memory.watch, pod, memory.reports, now=clock.now(), monotonic=clock.monotonic())
         return View(observed, actions, memory.reports, memory.watch, clock.now(), clock.monotonic())
@@ -215,7 +220,7 @@ class LifecycleService:
             return True
         now = self._ports.clock.monotonic()
         gateway = memory.reports.gateway
-        if gateway is not None and gateway.state is GatewayState.OPEN and not asked:
+        if gateway is not None and gateway.state is GatewayState.OPEN and not asked and observed.pod == memory.asked_pod:
             return now >= memory.ask_again_at
         return now - memory.asked_at >= LEAST_APART_SECONDS
 
@@ -277,7 +282,10 @@ class LifecycleService:
             self._ports.cluster.event(moltbot.key, moltbot.uid, warning=False, reason=Reason.WOKE.value, message=message)
         interval = decide_report_interval(view.observed, view.reports, verdict)
         if interval is not None:
-            memory.ask_again_at = view.monotonic + interval
+            again_at = view.monotonic + interval
+            # events in between must not put off what was due
+            memory.ask_again_at = min(again_at, memory.ask_again_at) if memory.ask_again_at > view.monotonic else again_at
+            interval = memory.ask_again_at - view.monotonic
         pod = view.observed.pod
         stuck_in = None
         if pod is not None and pod.deletion_at is not None and told.phase is not Phase.FAILED:
@@ -286,7 +294,9 @@ class LifecycleService:
         waking = (
             WAKING_SECONDS if pod is None and view.observed.statefulset is not None and view.observed.statefulset.replicas == 1 else None
         )
-        waits = [seconds for seconds in (recheck_after, interval, stuck_in, waking) if seconds is not None]
+        # an event of the pod so soon after the last report that it was not asked again
+        unasked = LEAST_APART_SECONDS if pod is not None and not pod.terminating and pod != memory.asked_pod else None
+        waits = [seconds for seconds in (recheck_after, interval, stuck_in, waking, unasked) if seconds is not None]
         return Outcome(status, min(waits) if waits else None)
 
 

@@ -24,8 +24,6 @@ from moltbot_operator.lifecycle.status import (
 )
 from moltbot_operator.lifecycle.wake import WakeCause
 
-# Counters and times are written at transitions, else at most this often (seconds; rule 1).
-COUNTERS_SECONDS = 300.0
 # What a pod may say of itself beside Ready, which is ours.
 REPORTED_TYPES = (ConditionType.MODEL_READY, ConditionType.BACKUP_READY, ConditionType.STORAGE_READY)
 
@@ -170,23 +168,3 @@ def decide_condition(known: Condition | None, type_: ConditionType, says: Says, 
     """`since` moves only with the status, as the Kubernetes API conventions have it."""
     since = known.since if known is not None and known.status is says.status else now
     return Condition(type_, says.status, says.reason, says.message, since, generation)
-
-
-def decide_status_write(old: LifecycleStatus, new: LifecycleStatus, now: datetime) -> bool:
-    """Whether the new status is worth a write: a transition at once, mere counters and times at most every 5 minutes (rule 1)."""
-    if new == old:
-        return False
-    if _without_counters(new) != _without_counters(old):
-        return True
-    written_at = old.usage.counted_at
-    return written_at is None or (now - written_at).total_seconds() >= COUNTERS_SECONDS
-
-
-def _without_counters(status: LifecycleStatus) -> LifecycleStatus:
-    backup = status.last_backup
-    return replace(
-        status,
-        last_activity=None,
-        last_backup=replace(backup, time=datetime.min) if backup is not None else None,
-        usage=Usage(counted_at=datetime.min if status.usage.counted_at is not None else None),
-    )
