@@ -79,7 +79,7 @@ SESSIONS_LIST = shape(
 SESSIONS_DESCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME, includeDerivedTitles=boolean(), includeLastMessage=boolean())
 SESSIONS_MESSAGES_SUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME, includeApprovals=boolean())
 SESSIONS_MESSAGES_UNSUBSCRIBE = shape({"key": SESSION_KEY}, agentId=_NAME)
-SESSIONS_BRANCHES_LIST = shape({"key": SESSION_KEY}, agentId=_NAME, sessionId=_NAME)
+SESSIONS_BRANCHES_LIST = shape({"sessionKey": SESSION_KEY}, agentId=_NAME)
 
 # The fields that are not served are named by the method itself, in words.
 SESSIONS_PATCH = Shape({"key": SESSION_KEY}, {"agentId": _NAME, "label": nullable(text(0, 512))}, open=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,8 +219,9 @@ async def test_events_reach_every_device_that_may_read(live: Live, client: Seale
         run = await client.send("hello")
         assert text_of(await other.wait_end(run)) == "hi"
         await client.wait_end(run)
-        names = [event["event"] for event in other.events]
-        assert names.count("session.message") >= 2 or await other.wait_for(lambda event: event["event"] == "session.message")
+        for role, text in (("user", "hello"), ("assistant", "hi")):
+            told = await other.wait_for(lambda event, role=role: event["event"] == "session.message" and _role(event) == role)  # type: ignore[misc]
+            assert (text_of(told["payload"]), told["payload"]["runId"]) == (text, run)
         await other.wait_for(lambda event: event["event"] == "sessions.changed" and event["payload"].get("phase") == "ended")
         with pytest.raises(CallFailed, match="missing scope"):
             await other.send("not allowed")
@@ -234,6 +236,10 @@ async def test_agent_events_tell_the_life_of_a_run(client: SealedClient, model: 
     await client.wait_for(lambda event: event["event"] == "agent" and event["payload"]["data"].get("phase") == "end")
     streams = [event["payload"]["stream"] for event in client.events if event["event"] == "agent" and event["payload"]["runId"] == run]
     assert streams == ["lifecycle", "assistant", "lifecycle"]
+
+
+def _role(event: dict[str, Any]) -> object:
+    return event["payload"]["message"]["role"]
 
 
 BAD_PARAMS = [

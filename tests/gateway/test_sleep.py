@@ -239,7 +239,7 @@ READS = [
     ("sessions.describe", {"key": MAIN}),
     ("sessions.subscribe", {}),
     ("sessions.messages.subscribe", {"key": MAIN}),
-    ("sessions.branches.list", {"key": MAIN}),
+    ("sessions.branches.list", {"sessionKey": MAIN}),
     ("models.list", {}),
     ("models.authStatus", {}),
     ("agents.list", {}),

@@ -23,7 +23,7 @@ from typing import Protocol
 from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.chat.context import MAX_MESSAGES, build_context
 from moltbot_gateway.chat.pace import DeltaPacer
-from moltbot_gateway.chat.wire import INTERRUPTED_TEXT, message_to_wire, partial_to_wire, queued_to_wire, usage_to_wire
+from moltbot_gateway.chat.wire import INTERRUPTED_TEXT, message_to_wire, partial_to_wire, usage_to_wire
 from moltbot_gateway.errors import StateError
 from moltbot_gateway.hub import Hub
 from moltbot_gateway.models.base import Completed, Model, ModelRequest, TextDelta
@@ -129,7 +129,6 @@ class Turns:
             return known.status
         self._advance()
         run = Run(new.id, new.session_key, "", RunStatus.QUEUED, new.text, new.options, self._now_ms())
-        self._hub.tell_message(run.session_key, {"sessionKey": run.session_key, "message": queued_to_wire(run)})
         self._enqueue(run)
         return None
 
@@ -235,6 +234,7 @@ class Turns:
             return
         session, messages = began
         self._advance()
+        self._tell_message(run, messages[-1])
         self._changed(session.key, "started")
         self._tell_agent(active, "lifecycle", {"phase": "start", "startedAt": self._now_ms()})
         failure = None
@@ -337,8 +337,8 @@ class Turns:
         self._tell_agent(
             active, "lifecycle", {"phase": "error" if state == "error" else "end", "endedAt": self._now_ms()} | _error_of(told)
         )
-        if wire is not None:
-            self._hub.tell_message(run.session_key, {"sessionKey": run.session_key, "message": wire})
+        if message is not None:
+            self._tell_message(run, message)
         self._changed(run.session_key, "ended")
         log.info("turn ended", run=run.id, status=status.value, seconds=round(seconds, 3), output_tokens=usage.output)
 
@@ -371,6 +371,10 @@ class Turns:
         run = active.run
         payload: dict[str, object] = {"runId": run.id, "stream": stream, "data": dict(data), "sessionKey": run.session_key}
         self._hub.tell(AGENT, payload | {"seq": active.sequence, "ts": self._now_ms()}, merge=merge)
+
+    def _tell_message(self, run: Run, message: Message) -> None:
+        payload: dict[str, object] = {"sessionKey": run.session_key, "runId": run.id, "messageId": str(message.id)}
+        self._hub.tell_message(run.session_key, payload | {"message": message_to_wire(message)})
 
     def _changed(self, session_key: str, phase: str) -> None:
         self._hub.tell_session_changed({"sessionKey": session_key, "reason": "message", "phase": phase, "ts": self._now_ms()})
