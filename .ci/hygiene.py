@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Written in parts, so that this file does not find itself.
 FORBIDDEN = {
-    "a path of one machine": re.compile("|".join(("/" + "root/", "/" + r"home/[a-z]", "/" + "work/", "/" + "Users/[a-z]"))),
+    "a path of one machine": re.compile("|".join(("/" + "root/", "/" + r"work/(main|shared|\.)"))),
     "the host of a package registry": re.compile(r"(pypi|registry\.npmjs|files\.pythonhosted|crates|repo1?\.maven)" + r"\.(org|io|apache)"),
     "a private key": re.compile("-----BEGIN " + "(EC |RSA |OPENSSH )?PRIVATE KEY-----\n[A-Za-z0-9+/]{40}"),
 }

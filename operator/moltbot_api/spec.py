@@ -295,5 +295,8 @@ class MoltbotSpec(SpecModel):
     )
     model: Model | None = Field(default=None, description="Which model answers, and how it is reached.")
     gateway: Gateway | None = Field(default=None, description="The pod in which the assistant lives.")
-    persistence: Persistence | None = Field(default=None, description="Where its memory (conversations, workspace) lives. Absent means a claim of the default StorageClass, 1Gi, and R2_* keys of secretsFrom as its bucket when they are there. Three ways: a volume; a volume backed up to a bucket; ephemeral, which lives in the bucket alone and is restored at each wake.")
+    persistence: Persistence | None = Field(
+        default=None,
+        description="Where its memory (conversations, workspace) lives. Absent means a claim of the default StorageClass, 1Gi, and R2_* keys of secretsFrom as its bucket when they are there. Three ways: a volume; a volume backed up to a bucket; ephemeral, which lives in the bucket alone and is restored at each wake.",
+    )
     exposure: Exposure | None = Field(default=None, description="Under which host people reach it.")
