@@ -49,14 +49,15 @@ def read_assertion(
 ) -> Assertion:
     """Verify a call against the purposes that may make it, each with the audience that it must name.
 
-    Raises CredentialError: the last fault, which is that of the only purpose where there is one.
+    Raises CredentialError: the most telling fault (that another purpose's key did not sign it tells nothing).
     """
     failure = CredentialError(CredentialFault.UNKNOWN_KEY)
     for purpose, audience in allowed.items():
         try:
             claims = read_token(ring, purpose, token, audience=audience, now=now)
         except CredentialError as error:
-            failure = error
+            if failure.fault in (CredentialFault.UNKNOWN_KEY, CredentialFault.SIGNATURE):
+                failure = error
             continue
         _check_binding(claims, purpose, method, path, body)
         return Assertion(purpose, audience)

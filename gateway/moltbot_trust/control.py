@@ -102,6 +102,8 @@ def control_application(
         try:
             body = await request.read()
             assertion = read_assertion(ring, allowed, token, method=request.method, path=request.raw_path, body=body, now=time.epoch())
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, "too-large", f"a control call has at most {MAX_REQUEST_BYTES} bytes")
         except CredentialError as error:
             log.warning("control call refused", path=call.path, fault=error.fault.value)
             return _error(401, "unauthorized", "this call needs a valid assertion")

@@ -57,23 +57,23 @@ class Log:
         """The same logger with more fields on each line."""
         return Log(self._logger, {**self._fields, **fields})
 
-    def debug(self, event: str, **fields: object) -> None:
+    def debug(self, event: str, /, **fields: object) -> None:
         """What only a developer reads; checkpoints of the two paths are written here."""
         self._write(logging.DEBUG, event, fields)
 
-    def info(self, event: str, **fields: object) -> None:
+    def info(self, event: str, /, **fields: object) -> None:
         """A state change."""
         self._write(logging.INFO, event, fields)
 
-    def warning(self, event: str, **fields: object) -> None:
+    def warning(self, event: str, /, **fields: object) -> None:
         """The caller's or the person's mistake."""
         self._write(logging.WARNING, event, fields)
 
-    def error(self, event: str, **fields: object) -> None:
+    def error(self, event: str, /, **fields: object) -> None:
         """Ours."""
         self._write(logging.ERROR, event, fields)
 
-    def exception(self, event: str, **fields: object) -> None:
+    def exception(self, event: str, /, **fields: object) -> None:
         """Ours, with the traceback of the exception that is being handled."""
         self._write(logging.ERROR, event, fields, trace=True)
 

@@ -153,8 +153,10 @@ def _number(raw: str, kind: type[int] | type[float], metadata: Mapping[str, Any]
         value = kind(raw.strip())
     except ValueError as error:
         raise ValueError("must be a whole number" if kind is int else "must be a number") from error
+    if not math.isfinite(value):
+        raise ValueError("must be a number")
     minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
-    if math.isnan(value) or (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+    if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
         bounds = (
             f"at least {minimum:g}" if maximum is None else f"at most {maximum:g}" if minimum is None else f"{minimum:g} to {maximum:g}"
         )
