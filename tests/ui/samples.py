@@ -73,9 +73,9 @@ def ada(**status: Any) -> dict[str, Any]:
             "lastBackup": {"time": ago(120), "snapshot": "ada-8c1d", "bytes": 1_843_200},
             "lastWake": {
                 "time": ago(1400),
-                "reason": "Request",
+                "reason": "message",
                 "seconds": 1.62,
-                "breakdown": {"scheduledMs": 90, "startedMs": 610, "listeningMs": 310, "restoredMs": 480, "openMs": 130},
+                "breakdown": {"pod": 90, "address": 400, "listening": 310, "restored": 790, "open": 840},
             },
             "history": [
                 {"phase": "Awake", "time": ago(1398), "reason": "Open"},
@@ -84,7 +84,7 @@ def ada(**status: Any) -> dict[str, Any]:
                 {"phase": "Draining", "time": ago(9412), "reason": "Idle for 30m"},
                 {"phase": "Awake", "time": ago(14_000), "reason": "Open"},
             ],
-            "actions": [{"action": "restart", "requested": ago(90_000), "result": "Done", "time": ago(89_990), "message": ""}],
+            "actions": [{"action": "restart", "requested": ago(90_000), "result": "done", "time": ago(89_990), "message": ""}],
             "usage": {"awakeSeconds": 20_800, "tokens": 184_220},
             **status,
         },

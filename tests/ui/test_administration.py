@@ -157,13 +157,16 @@ async def test_last_wake_is_shown_by_its_parts(router: FakeRouter, visitor: Visi
     await enter(router, visitor)
     wake = visitor.page.get_by_role("region", name="Last wake")
     await expect(wake).to_contain_text("1.62 s")
+    await expect(wake).to_contain_text("woken by a message")
+    # The gateway's milliseconds are each since its own start; what nobody measured is the containers' start.
     await expect(wake.locator("dl > div")).to_have_text(
         [
-            "Found a node90 ms",
-            "Started containers610 ms",
-            "Started the program310 ms",
+            "Got a pod90 ms",
+            "Got an address400 ms",
+            "Started its containers290 ms",
+            "Started the gateway310 ms",
             "Restored the memory480 ms",
-            "Opened the state130 ms",
+            "Opened the memory50 ms",
         ]
     )
 

@@ -40,7 +40,7 @@ async def test_page_turns_into_the_chat_when_the_device_is_approved(router: Fake
     await visitor.page.goto(router.link())
     device = await router.gateway.until_pending()
     await expect(visitor.page.get_by_test_id("device-id")).to_have_text(f"{device[:4]}-{device[4:8]}")
-    await expect(visitor.page.get_by_text(f"moltbot devices approve ada {device[:8]}").first).to_be_visible()
+    await expect(visitor.page.get_by_text(f"moltbot devices approve {device[:8]}").first).to_be_visible()
     await expect(visitor.page.get_by_role("link", name="Open the administration")).to_have_attribute("href", f"{router.url}/_admin/")
     await visitor.accessible("pairing")
     router.gateway.approve(device)

@@ -113,14 +113,38 @@ function readDevice(value: JsonObject): Device {
   };
 }
 
+const MEASURED = ["pod", "address", "listening", "restored", "open"];
+
+/**
+ * The parts of a wake one after another. The operator measures `pod` and `address`, each since the one before; the gateway says
+ * `listening`, `restored` and `open`, each since it was started itself; what neither saw lies between them: the containers' start.
+ */
+export function wakeParts(breakdown: JsonObject, seconds: number | undefined): [string, number][] {
+  const of = (name: string): number => Math.max(0, number(breakdown[name]) ?? 0);
+  const listening = of("listening");
+  const restored = Math.max(listening, of("restored"));
+  const open = Math.max(restored, of("open"));
+  const unseen = seconds === undefined ? 0 : Math.round(seconds * 1000) - of("pod") - of("address") - open;
+  const others = Object.entries(breakdown).flatMap(([name, length]): [string, number][] =>
+    MEASURED.includes(name) || typeof length !== "number" ? [] : [[name, length]],
+  );
+  const parts: [string, number][] = [
+    ["pod", of("pod")],
+    ["address", of("address")],
+    ["started", unseen],
+    ["listening", listening],
+    ["restored", restored - listening],
+    ["open", open - restored],
+    ...others,
+  ];
+  return parts.filter(([, length]) => length > 0);
+}
+
 function readWake(value: unknown): Wake | undefined {
   if (value === null || value === undefined) return undefined;
   const wake = object(value);
-  const parts = Object.entries(object(wake["breakdown"])).flatMap(([name, length]): [string, number][] => {
-    const milliseconds = number(length);
-    return milliseconds === undefined || milliseconds < 0 ? [] : [[name, milliseconds]];
-  });
-  return { at: time(wake["time"]), reason: words(wake["reason"]), seconds: number(wake["seconds"]), parts };
+  const seconds = number(wake["seconds"]);
+  return { at: time(wake["time"]), reason: words(wake["reason"]), seconds, parts: wakeParts(object(wake["breakdown"]), seconds) };
 }
 
 export function readMoltbot(data: unknown): Moltbot | undefined {

@@ -48,21 +48,26 @@ export function reasonWords(reason: string): string {
 }
 
 const PARTS: Readonly<Record<string, string>> = {
-  scale: "Asked for a pod",
-  scaled: "Asked for a pod",
-  scheduled: "Found a node",
-  started: "Started containers",
-  listening: "Started the program",
+  pod: "Got a pod",
+  address: "Got an address",
+  started: "Started its containers",
+  listening: "Started the gateway",
   restored: "Restored the memory",
-  open: "Opened the state",
-  ready: "Ready",
+  open: "Opened the memory",
 };
 
-/** "podScheduledMs" → "Pod scheduled". */
-export function partWords(name: string): string {
-  const bare = name.replace(/(Ms|Milliseconds)$/, "");
-  return PARTS[bare] ?? reasonWords(bare);
-}
+export const partWords = (name: string): string => PARTS[name] ?? reasonWords(name);
+
+const CAUSES: Readonly<Record<string, string>> = {
+  page: "by a visit to its page",
+  request: "by a request",
+  message: "by a message",
+  job: "by a scheduled job",
+  person: "by hand",
+  start: "for the first time",
+};
+
+export const causeWords = (reason: string): string => CAUSES[reason.toLowerCase()] ?? (reason === "" ? "" : `by: ${reasonWords(reason).toLowerCase()}`);
 
 export function bytesWords(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];

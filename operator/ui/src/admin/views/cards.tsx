@@ -5,7 +5,7 @@ import { now } from "../../web/clock";
 import { clockTime, span } from "../../web/times";
 import { backUp } from "../store";
 import type { Condition, Moltbot, Step, Wake } from "../types";
-import { bytesWords, conditionTone, conditionWords, isMoving, millisecondsWords, partWords, phaseWords, reasonWords } from "../words";
+import { bytesWords, causeWords, conditionTone, conditionWords, isMoving, millisecondsWords, partWords, phaseWords, reasonWords } from "../words";
 import { Act, Ago, Section } from "./parts";
 
 /** How long each phase lasted: the newest is still going on. `steps` is newest first. */
@@ -68,7 +68,7 @@ export function Conditions({ conditions }: { conditions: Condition[] }) {
 
 export function Backups({ moltbot }: { moltbot: Moltbot }) {
   const { lastBackup, snapshots } = moltbot;
-  const isUnderWay = snapshots.some((one) => !/^(complete|completed|ready|verified|failed)$/i.test(one.phase) && one.phase !== "");
+  const isUnderWay = snapshots.some((one) => one.phase === "Pending");
   return (
     <Section
       id="backups"
@@ -108,14 +108,14 @@ export function Backups({ moltbot }: { moltbot: Moltbot }) {
             </thead>
             <tbody>
               {snapshots.map((one) => (
-                <tr key={one.name} class={/^failed$/i.test(one.phase) ? "bad" : ""}>
+                <tr key={one.name} class={one.phase === "Failed" ? "bad" : ""}>
                   <td>
                     <code>{one.name}</code>
                     {one.message !== "" && <p class="small">{one.message}</p>}
                   </td>
                   <td>
                     <Ago at={one.createdAt} />
-                    {!/^(complete|completed|ready|verified)$/i.test(one.phase) && one.phase !== "" && <span class="tag">{one.phase}</span>}
+                    {one.phase !== "Complete" && one.phase !== "" && <span class="tag">{one.phase}</span>}
                   </td>
                   <td class="number">{one.files ?? "–"}</td>
                   <td class="number">{one.bytes === undefined ? "–" : bytesWords(one.bytes)}</td>
@@ -136,7 +136,7 @@ export function LastWake({ wake }: { wake: Wake | undefined }) {
     <Section id="wake" title="Last wake" aside={<span class="muted small"><Ago at={wake.at} /></span>}>
       <p class="headline">
         <strong>{wake.seconds === undefined ? "–" : millisecondsWords(wake.seconds * 1000)}</strong>
-        <span class="muted small">{wake.reason === "" ? "" : `because of: ${reasonWords(wake.reason).toLowerCase()}`}</span>
+        <span class="muted small">woken {causeWords(wake.reason)}</span>
       </p>
       {whole > 0 && (
         <>

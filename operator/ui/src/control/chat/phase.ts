@@ -18,13 +18,16 @@ export function readPhase(data: unknown, before: Phase | undefined, at: number):
   const said = string(event["phase"]);
   const name = PHASES.find((one) => one === said);
   if (name === undefined) return before;
+  const isSame = before?.name === name;
   const remains = number(event["estimateSeconds"]);
+  // A second word in the same phase may repeat the estimate of the whole: the end that was promised first counts.
+  const until = remains === undefined ? undefined : Math.min(at + remains * 1000, (isSame ? before.until : undefined) ?? Infinity);
   return {
     name,
     message: text(event["message"]),
     reason: text(event["reason"]),
-    since: before?.name === name ? before.since : at,
-    until: remains === undefined ? undefined : at + remains * 1000,
+    since: isSame ? before.since : at,
+    until,
   };
 }
 

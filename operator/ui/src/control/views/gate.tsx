@@ -94,8 +94,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 export function PairingView({ reason }: { reason: string }) {
   const { device, client } = connection;
-  const name = resource.value?.name;
-  const command = `devices approve ${name ?? "NAME"} ${device.id.slice(0, 8)}`;
+  const namespace = resource.value?.namespace ?? "default";
+  const command = `devices approve ${device.id.slice(0, 8)}${namespace === "default" ? "" : ` -n ${namespace}`}`;
   const removed = wasOpen.value && reason === "not-paired";
   return (
     <Gate title="Approve this device" state="pairing">
@@ -120,11 +120,15 @@ export function PairingView({ reason }: { reason: string }) {
       <ol class="ways">
         <li>
           <h2>In the administration</h2>
-          <p class="muted small">Compare the id, then press Approve.</p>
-          <a class="button" href={adminUrl.value ?? "/_admin/"} target="_blank" rel="noopener">
-            <Icon name="shield" size={18} />
-            Open the administration
-          </a>
+          <p class="muted small">Compare the id there, then press Approve.</p>
+          {adminUrl.value === undefined ? (
+            <Command>kubectl moltbot admin</Command>
+          ) : (
+            <a class="button" href={adminUrl.value} target="_blank" rel="noopener">
+              <Icon name="shield" size={18} />
+              Open the administration
+            </a>
+          )}
         </li>
         <li>
           <h2>Or from a command line</h2>

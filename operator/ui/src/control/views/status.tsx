@@ -41,6 +41,11 @@ function Banner({ kind, icon, title, children }: { kind: string; icon: IconName;
   );
 }
 
+/** What exactly it is doing, unless that is no more than the banner's title says. */
+function doing(current: Phase): string {
+  return current.reason === current.name ? "" : (current.message ?? "").replace(/\.$/, "");
+}
+
 function remaining(current: Phase): string {
   if (current.until === undefined) return "";
   const seconds = (current.until - now.value) / 1000;
@@ -100,7 +105,7 @@ export function StatusBanner() {
       return (
         <Banner kind="warn" icon="bolt" title={state.name === "Waking" ? `${name} is waking up.` : `${name} is being set up.`}>
           {" "}
-          <span>{[state.message, remaining(state)].filter(Boolean).join(" · ")}</span>
+          <span>{[doing(state), remaining(state)].filter(Boolean).join(" · ")}</span>
           <Progress of={state} label={state.name === "Waking" ? "Waking up" : "Being set up"} />
         </Banner>
       );
