@@ -16,7 +16,7 @@ from moltbot_gateway.app import Running, running
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import Clock, SystemClock
-from moltbot_trust.keys import GATEWAY_PURPOSES, KeyRing, MasterKeys
+from moltbot_trust.keys import GATEWAY_PURPOSES, KeyRing, MasterKeys, Purpose
 from moltbot_trust.settings import read_settings
 from tests.fakes.certificate import make_certificate
 from tests.fakes.gateway_client import PodAddress
@@ -86,6 +86,17 @@ async def until_open(live: Running) -> None:
     async with asyncio.timeout(10):
         while live.gateway.timings.open is None:
             await asyncio.sleep(0.002)  # polling a flag: nothing is synchronised by this pause
+
+
+async def control(live: Live, method: str, path: str, purpose: Purpose = Purpose.OPERATOR_GATEWAY, **body: object) -> dict[str, object]:
+    async with live.address.control(purpose) as channel:
+        return await channel.call(method, path, body if method == "POST" else None)
+
+
+async def until_idle(live: Live) -> None:
+    async with asyncio.timeout(10):
+        while (await control(live, "GET", "/report"))["busy"]:
+            await asyncio.sleep(0.002)
 
 
 class Process:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -19,34 +17,7 @@ from moltbot_trust.seals import HEADER, make_seal
 from tests.fakes.clock import FakeClock
 from tests.fakes.gateway_client import ADMIN, MAIN, CallFailed, SealedClient, text_of
 from tests.gateway.models import ScriptedModel
-from tests.gateway.pod import UID, Live, Pod, start
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def model() -> ScriptedModel:
-    return ScriptedModel()
-
-
-@pytest.fixture
-async def live(tmp_path: Path, model: ScriptedModel, clock: FakeClock) -> AsyncIterator[Live]:
-    async with start(Pod(tmp_path), model=model, clock=clock) as started:
-        yield started
-
-
-@pytest.fixture
-async def client(live: Live) -> AsyncIterator[SealedClient]:
-    async with SealedClient.connect(live.address) as connected:
-        yield connected
-
-
-async def control(live: Live, method: str, path: str, purpose: Purpose = Purpose.OPERATOR_GATEWAY, **body: object) -> dict[str, object]:
-    async with live.address.control(purpose) as channel:
-        return await channel.call(method, path, body if method == "POST" else None)
+from tests.gateway.pod import UID, Live, Pod, control, start, until_idle
 
 
 async def quiesce(live: Live, quiesce_id: str = "q1", ttl: float = 30) -> dict[str, object]:
@@ -175,7 +146,7 @@ async def test_a_running_turn_is_busy_and_keeps_it_awake(live: Live, client: Sea
     assert report["lastActivity"] == format_time(clock.now())
     model.answer("hi")
     await client.wait_end(run)
-    await _until_idle(live)
+    await until_idle(live)
     assert (await quiesce(live))["state"] == "quiesced"
 
 
@@ -267,7 +238,7 @@ async def test_a_message_is_activity(live: Live, client: SealedClient, model: Sc
     clock.set(60)
     model.answer("hi")
     await client.say("hello")
-    await _until_idle(live)
+    await until_idle(live)
     report = await control(live, "GET", "/report")
     assert (report["lastActivity"], report["firstActivity"]) == (format_time(clock.now()), "message")
     assert report["busy"] == []
@@ -314,95 +285,9 @@ async def test_an_empty_volume_is_not_opened_where_something_was_recorded(tmp_pa
         assert not (tmp_path / "current" / "moltbot.sqlite").exists()
 
 
-# copies for a snapshot
-
-
-async def test_a_copy_is_made_and_an_unchanged_state_is_not_copied_again(live: Live, client: SealedClient, model: ScriptedModel) -> None:
-    model.answer("hi")
-    await client.say("hello")
-    await _until_idle(live)
-    state = Purpose.STATE_GATEWAY
-    first = await control(live, "POST", "/stage", state, id="s1", unless=None)
-    assert first["path"] == "stage/s1.sqlite"
-    copy = sqlite3.connect(Path(live.running.gateway.settings.state_dir) / "stage" / "s1.sqlite")
-    assert copy.execute("SELECT text FROM messages ORDER BY id").fetchall() == [("hello",), ("hi",)]
-    copy.close()
-    assert await control(live, "POST", "/stage", state, id="s2", unless=first["change"]) == {"change": first["change"], "path": None}
-    assert (await control(live, "GET", "/report"))["changed"] is False
-    model.answer("more")
-    await client.say("again")
-    second = await control(live, "POST", "/stage", state, id="s3", unless=first["change"])
-    assert second["path"] == "stage/s3.sqlite"
-    assert second["change"] != first["change"]
-
-
-async def test_a_copy_renews_the_ttl(live: Live, clock: FakeClock) -> None:
-    """Rule 5b: progress renews; a large state is not resumed in the middle of its last snapshot."""
-    await quiesce(live, ttl=20)
-    clock.set(19)
-    await control(live, "POST", "/stage", Purpose.STATE_GATEWAY, id="s1", unless=None)
-    clock.set(19)
-    assert (await control(live, "POST", "/commit", id="q1"))["state"] == "committed"
-
-
-async def test_a_copy_is_named_by_its_id_alone(live: Live) -> None:
-    for bad in ("../s", "a/b", "", ".hidden"):
-        with pytest.raises(Refused) as caught:
-            await control(live, "POST", "/stage", Purpose.STATE_GATEWAY, id=bad)
-        assert caught.value.status == 400
-
-
-# ending
-
-
-async def test_ending_interrupts_a_turn_and_keeps_its_text_and_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 5: SIGTERM ends a turn; after the restart the conversation says so, and what waited is answered."""
-    monkeypatch.setattr("moltbot_gateway.gateway.TURN_GRACE", dict.fromkeys(("volume", "ephemeral"), 0.05))
-    model = ScriptedModel()
-    async with start(Pod(tmp_path), model=model) as live, SealedClient.connect(live.address) as client:
-        run = await client.send("a story")
-        model.script.put_nowait("Once upon")
-        await client.wait_delta(run)
-        waiting = await client.send("and another")
-        live.running.gateway.terminate()
-        with pytest.raises(CallFailed) as caught:
-            await client.send("too late")
-        assert caught.value.error["details"] == {"notAccepted": "terminating"}
-        ending = asyncio.create_task(live.running.gateway.end_turns())
-        end = await client.wait_end(run)
-        assert (end["state"], end["stopReason"], text_of(end)) == ("aborted", "interrupted", "Once upon")
-        await ending
-    again = ScriptedModel()
-    again.answer("the second")
-    async with start(Pod(tmp_path), model=again) as live, SealedClient.connect(live.address) as client:
-        await _until_idle(live)
-        history = (await client.call("chat.history", sessionKey=MAIN))["messages"]
-        assert [text_of({"message": message}) for message in history] == ["a story", "Once upon", "and another", "the second"]
-        assert (history[1]["interrupted"], history[1]["stopReason"]) == (True, "interrupted")
-        assert (await client.call("chat.send", sessionKey=MAIN, message="and another", idempotencyKey=waiting))["status"] == "ok"
-
-
-async def test_a_turn_that_ends_in_time_is_whole(tmp_path: Path) -> None:
-    model = ScriptedModel()
-    async with start(Pod(tmp_path), model=model) as live, SealedClient.connect(live.address) as client:
-        run = await client.send("quick")
-        await model.asked.wait()
-        live.running.gateway.terminate()
-        ending = asyncio.create_task(live.running.gateway.end_turns())
-        model.answer("done")
-        assert (await client.wait_end(run))["state"] == "final"
-        await ending
-
-
 def _list(value: object) -> list[object]:
     assert isinstance(value, list)
     return value
-
-
-async def _until_idle(live: Live) -> None:
-    async with asyncio.timeout(10):
-        while (await control(live, "GET", "/report"))["busy"]:
-            await asyncio.sleep(0.002)
 
 
 def _any_certificate() -> ssl.SSLContext:
