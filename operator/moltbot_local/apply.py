@@ -90,7 +90,7 @@ def apply(resource: Resource, live: Object, config: Object, writer: Writer, *, f
     records = read_records(meta)
     if live and not records:
         first = Writer(BEFORE_FIRST_APPLY, "Update", writer.api_version, "", writer.time)
-        records[first.identity] = Record(first, _owned(field_set(schema, live)))
+        records[first.identity] = Record(first, _owned(compare(schema, {}, live)[0]))
     config = _only_of(resource, config, writer.subresource)
     mine = writer.identity
     last = records[mine].paths if mine in records else set()

@@ -76,7 +76,7 @@ class Call:
     @property
     def selector(self) -> Selector:
         labels, fields = self.request.query.get("labelSelector", ""), self.request.query.get("fieldSelector", "")
-        chosen = parse_selector(labels, fields, self.resource.fields) if labels or fields else EVERYTHING
+        chosen = parse_selector(labels, fields, self.resource.fields, custom=self.resource.custom) if labels or fields else EVERYTHING
         if not self.name:
             return chosen
         # A watch or list of one object by its path.

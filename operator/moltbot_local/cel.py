@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from .errors import FieldError, Shown
@@ -144,12 +143,10 @@ def _type_of(value: Any) -> str:
 
 
 def as_cel(schema: Schema, value: Any) -> Any:
-    """A value as rules see it: escaped field names, times as timestamps, an object without its nulls."""
-    if schema.type == "string" and schema.raw.get("format") in ("date-time", "date") and isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            return value
+    """A value as rules see it: escaped field names, an object without its nulls.
+
+    Times stay text: the library takes a timestamp only as a variable of its own, never inside an object. Our rules compare none.
+    """
     if isinstance(value, dict):
         if schema.type != "struct":
             return {key: as_cel(schema.items, item) if schema.items else item for key, item in value.items()}

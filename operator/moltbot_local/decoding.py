@@ -51,7 +51,11 @@ def refused(resource: Resource, why: str) -> ApiError:
 def _custom(resource: Resource, item: Object, unknown: list[str]) -> None:
     meta = item.get("metadata")
     if isinstance(meta, dict):
-        _typed(shape("ObjectMeta"), meta, "metadata", unknown, "ObjectMeta")
+        try:
+            _typed(shape("ObjectMeta"), meta, "metadata", unknown, "ObjectMeta")
+        except Wrong as error:
+            # Go reads a custom object's metadata by itself: the path begins there.
+            raise Wrong(str(error).replace("ObjectMeta.metadata.", "ObjectMeta.")) from error
     if resource.schema is not None:
         _prune(resource.schema, item, "", unknown)
 

@@ -39,7 +39,7 @@ _VALUE_WORDS = (
 )
 # The API server's limit for all annotations of an object together.
 ANNOTATION_BYTES = 256 * 1024
-# Kinds whose name is a DNS label, and those whose name is a DNS-1035 label.
+# Kinds whose name is a DNS label.
 LABEL_KINDS = frozenset({"namespaces", "services", "statefulsets.apps"})
 
 
@@ -64,8 +64,6 @@ def _name(resource: Resource, meta: dict[str, Any]) -> list[FieldError]:
     name = meta.get("name") or ""
     if not name:
         return [FieldError("FieldValueRequired", "metadata.name", "name or generateName is required")]
-    if resource.key == "services":
-        return dns1035("metadata.name", name)
     if resource.key == "customresourcedefinitions.apiextensions.k8s.io":
         return []
     if resource.key in LABEL_KINDS:
@@ -115,11 +113,9 @@ def label_value(field: str, value: str) -> list[FieldError]:
 def _owners(owners: list[dict[str, Any]]) -> list[FieldError]:
     faults = []
     for owner in owners:
-        for word, article in (("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")):
+        for word in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(word):
-                faults.append(
-                    FieldError("FieldValueInvalid", f"metadata.ownerReferences.{word}", f"{article} must not be empty", owner.get(word, ""))
-                )
+                faults.append(FieldError("FieldValueInvalid", f"metadata.ownerReferences.{word}", "must not be empty", owner.get(word, "")))
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         why = (

@@ -56,9 +56,16 @@ class Selector:
 EVERYTHING = Selector()
 
 
-def parse_selector(labels: str = "", fields: str = "", allowed: Iterable[str] = ("metadata.name", "metadata.namespace")) -> Selector:
+# Every kind can be selected by these.
+PLAIN_FIELDS = ("metadata.name", "metadata.namespace")
+
+
+def parse_selector(labels: str = "", fields: str = "", allowed: Iterable[str] = PLAIN_FIELDS, *, custom: bool = False) -> Selector:
     """Raises ApiError 400 for what the API server refuses: malformed text, a field that this kind cannot be selected by."""
-    return Selector(tuple(_label(part, labels) for part in _split(labels)), tuple(_field(part, fields, allowed) for part in _split(fields)))
+    return Selector(
+        tuple(_label(part, labels) for part in _split(labels)),
+        tuple(_field(part, fields, allowed, custom=custom) for part in _split(fields)),
+    )
 
 
 def matching_labels(wanted: Mapping[str, str]) -> Selector:
@@ -118,14 +125,15 @@ def _label(part: str, whole: str) -> Requirement:
     raise ApiError(400, f'unable to parse requirement: found "{part.strip()}" in label selector "{whole}"')
 
 
-def _field(part: str, whole: str, allowed: Iterable[str]) -> tuple[str, bool, str]:
+def _field(part: str, whole: str, allowed: Iterable[str], *, custom: bool) -> tuple[str, bool, str]:
     found = re.match(r"^\s*([^!=\s]+)\s*(==|=|!=)\s*(.*?)\s*$", part)
     if not found:
         raise ApiError(400, f"invalid selector: '{whole}'; can't understand '{part}'")
     if found[1] not in allowed:
-        raise ApiError(
-            400, f'Unable to find "" that match label selector "", field selector "{whole}": field label not supported: {found[1]}'
-        )
+        if not custom and set(allowed) == set(PLAIN_FIELDS):
+            known = ", ".join(f'"{name}"' for name in PLAIN_FIELDS)
+            raise ApiError(400, f'"{found[1]}" is not a known field selector: only {known}')
+        raise ApiError(400, f"field label not supported: {found[1]}")
     return found[1], found[2] != "!=", found[3]
 
 

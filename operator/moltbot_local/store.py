@@ -192,7 +192,8 @@ class Store:
             meta.pop("resourceVersion", None)
             merged = server_side_apply.apply(resource, {}, wanted, who, force=force)
             return self._create(resource, merged, manager=None, dry_run=dry_run), True
-        self._preconditions(resource, old.item, meta.get("uid"), meta.get("resourceVersion"))
+        # Another uid is refused as a change of it (422), a missing object as a conflict (409, above).
+        self._preconditions(resource, old.item, None, meta.get("resourceVersion"))
         merged = server_side_apply.apply(resource, copied(old.item), wanted, who, force=force)
         return self._update(resource, old, merged, subresource, manager=None, dry_run=dry_run), False
 
@@ -265,6 +266,8 @@ class Store:
         if manager is not None:
             # Before the kind's own additions, which nobody owns.
             meta.pop("managedFields", None)
+            if resource.status and resource.key != "nodes":
+                new.pop("status", None)
             writer = server_side_apply.Writer(manager, "Update", resource.api_version, "", to_rfc3339(self.clock.epoch()))
             server_side_apply.track(resource, None, new, writer)
         resource.strategy.prepare_create(new)
@@ -277,6 +280,8 @@ class Store:
         before, meta = old.item["metadata"], new["metadata"]
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         faults = []
+        if meta.get("uid") and meta["uid"] != before["uid"]:
+            faults.append(FieldError("FieldValueInvalid", "metadata.uid", "field is immutable", meta["uid"]))
         if meta.get("name") != before["name"] or meta.get("namespace", before.get("namespace")) != before.get("namespace"):
             faults.append(FieldError("FieldValueInvalid", "metadata.name", "field is immutable", meta.get("name")))
         for word in (
@@ -297,7 +302,7 @@ class Store:
         resource.strategy.default(new)
         resource.strategy.prepare_update(new, old.item, subresource)
         drop_empty_metadata(meta)
-        if resource.strategy.generation and not subresource and wishes(resource, new) != wishes(resource, old.item):
+        if resource.strategy.generation and subresource in ("", "scale") and wishes(resource, new) != wishes(resource, old.item):
             meta["generation"] = int(before.get("generation") or 0) + 1
         if "deletionTimestamp" in before:
             extra = [word for word in meta.get("finalizers") or () if word not in (before.get("finalizers") or ())]

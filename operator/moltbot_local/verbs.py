@@ -156,9 +156,10 @@ class Verbs:
 
     async def delete(self, call: Call) -> web.Response:
         options = await _delete_options(call)
+        deletion = _deletion(call, options)
         present = self._store.get(call.resource.key, call.name, call.namespace)
         _delete_conditions(call, present, options)
-        item, gone = self._store.delete(call.resource.key, call.name, call.namespace, **_deletion(call, options))
+        item, gone = self._store.delete(call.resource.key, call.name, call.namespace, **deletion)
         if gone and call.resource.key not in _RETURNED:
             details = {"name": call.name, "group": call.resource.group, "kind": call.resource.plural, "uid": item["metadata"]["uid"]}
             details = {key: value for key, value in details.items() if value}
@@ -167,10 +168,11 @@ class Verbs:
 
     async def delete_collection(self, call: Call) -> web.Response:
         options = await _delete_options(call)
+        deletion = _deletion(call, options)
         entries = self._store.entries(call.resource.key, call.namespace, call.selector)
         for entry in entries:
             meta = entry.item["metadata"]
-            self._store.delete(call.resource.key, meta["name"], meta.get("namespace"), **_deletion(call, options))
+            self._store.delete(call.resource.key, meta["name"], meta.get("namespace"), **deletion)
         return answers.many(call.request, call.resource, entries, {"resourceVersion": str(self._store.version)}, self._store.clock.epoch())
 
 
