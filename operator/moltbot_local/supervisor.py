@@ -134,6 +134,7 @@ class Supervisor:
         programs = [Supervised(launcher, self._clock, program, self.home.run, say) for program in self._programs(self)]
         loop = self._spawn("controllers", controllers.run())
         self._spawn("kubelet", kubelet.run())
+        self._spawn("launcher", _guard(launcher))
         try:
             for program in programs:
                 self._spawn(program.log.stem, program.run())
@@ -238,6 +239,16 @@ class Supervisor:
                     await store.history.changed(position)
                 self.links = links
         self.ready.set()
+
+
+class Broken(Exception):
+    """Something that nothing works without has ended."""
+
+
+async def _guard(launcher: Launcher) -> None:
+    """The launcher never ends before us, unless somebody ends it, and every process with it."""
+    await asyncio.shield(launcher.ended)
+    raise Broken("the process that starts the others was ended by somebody")
 
 
 def _with_data(present: Object, data: Mapping[str, str]) -> Object:

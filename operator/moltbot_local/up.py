@@ -79,13 +79,14 @@ def run(options: argparse.Namespace) -> int:
     teller = Teller(sys.stdout)
     # Heavy imports only now: `moltbot status` must not pay for them.
     from .manifests import ManifestError, read_manifests, read_person
-    from .supervisor import Options, Supervisor
+    from .supervisor import Broken, Options, Supervisor
 
     try:
         manifests = read_manifests(options.filename)
         home.make()
         with home.hold():
-            problems = [check_port(options.port, "--port"), check_port(options.admin_port, "--admin-port")]
+            ports = ((options.port, "--port"), (options.admin_port, "--admin-port"), (options.api_port, "--api-port"))
+            problems = [check_port(port, option) for port, option in ports if port]
             if found := [problem for problem in problems if problem]:
                 return _fail("; ".join(found))
             logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
                 return Supervisor(home, wanted, manifests, settings, teller.say)
 
             _run_loop(lambda: _serve(make(), home, teller, began))
-    except (HomeInUse, ManifestError) as error:
+    except (HomeInUse, ManifestError, Broken) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{home.path}: {error}")

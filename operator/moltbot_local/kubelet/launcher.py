@@ -146,17 +146,12 @@ class Launcher:
     def reap(self) -> None:
         while True:
             try:
-                seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                ended = self.next_ended()
             except ChildProcessError:
                 return
-            if seen is None:
+            if ended is None:
                 return
-            pid = seen.si_pid
-            if pid in self.names:
-                # A container ends with its first process. Before it is reaped, for then the group's number is free for others.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
+            pid, status = ended
             name = self.names.pop(pid, None)
             if name is None:
                 continue  # an adopted orphan
@@ -165,6 +160,26 @@ class Launcher:
             signaled = os.WIFSIGNALED(status)
             code = 128 + os.WTERMSIG(status) if signaled else os.WEXITSTATUS(status)
             self.send({"exited": {"id": name, "code": code, "signal": os.WTERMSIG(status) if signaled else 0}})
+
+    def next_ended(self) -> tuple[int, int] | None:
+        """(pid, wait status) of a child that ended, reaped; None when none has. A container ends with its first process: what that
+        started is killed, before it is reaped where the system allows to look first, for then the group's number is free for others."""
+        if hasattr(os, "waitid"):  # macOS has it from Python 3.13 on
+            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if seen is None:
+                return None
+            self.kill_group(seen.si_pid)
+            return os.waitpid(seen.si_pid, 0)
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.kill_group(pid)
+        return pid, status
+
+    def kill_group(self, pid: int) -> None:
+        if pid in self.names:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     def adopted(self) -> list[int]:
         """Children that we did not start: daemons that left their session. Linux alone tells."""

@@ -289,6 +289,8 @@ class PodWorker:
             return
         record.on_start(process, now)
         machine.recorder.normal(pod, "Started", f"Started container {container.name}", self._field(container))
+        if container.pre_stop is not None:
+            machine.recorder.warning(pod, "NotCarriedOut", "preStop hooks are not carried out on this machine", self._field(container))
         self._spawn(container.name, self._follow(record, process, log_file))
         prober = Prober(record, invocation, self.address, self.machine, wake=self.wake, unhealthy=partial(self._say_unhealthy, record))
         self._spawn(container.name, prober.run())
