@@ -202,17 +202,36 @@ async def test_a_restart_is_told_as_one_and_its_seconds_are_its_own() -> None:
     assert world.status.last_wake.reason == "person"
 
 
-async def test_a_pod_that_was_spared_goes_on() -> None:
-    """A router wrote 1 before the controller had looked at the 0: the committed process ends by itself and is back."""
+async def test_a_wake_asked_for_just_after_the_zero_is_not_taken_for_done() -> None:
+    """Also while the informer still shows the 1 that was there before."""
     world, operator = await started()
-    await run_for(world, operator, 1.0)
+    world.pass_time(61.0)
+    before = world.observed()
+    await operator.step()
+    assert world.replicas == 0
+    world.pass_time(0.1)
+    ask(world, "wake")
+    outcome = await operator.service.step(replace(world.observed(), statefulset=before.statefulset, pod=before.pod))
+    world.status = outcome.status
+    await run_for(world, operator, 10.0)
+    assert world.replicas == 1
+    assert phase(world) is Phase.AWAKE
+    assert result(world, ActionKind.WAKE) is ActionResult.DONE
+
+
+async def test_a_pod_that_was_spared_is_replaced_at_once() -> None:
+    """A router wrote 1 before the controller had looked at the 0: nobody waits for the committed process to end by itself."""
+    world, operator = await started()
     world.pass_time(61.0)
     await operator.step()
     assert world.replicas == 0
-    world.write_scale(1)
-    await run_for(world, operator, 25.0)
-    assert world.pods_made == 1
+    world.send()
+    world.router()
+    assert world.replicas == 1
+    await run_for(world, operator, 6.0)
+    assert world.pods_made == 2
     assert phase(world) is Phase.AWAKE
+    assert world.accepted == {1}
 
 
 async def test_a_changed_spec_replaces_the_pod_as_soon_as_nobody_is_busy() -> None:

@@ -56,8 +56,9 @@ MOST_BACK_OFF_SECONDS = 600.0
 class _Memory:
     """Of one Moltbot. Monotonic seconds. `stopped`: why the last attempt to sleep was given up, until one succeeds or none is wanted.
 
-    `ended`: uid of the pod that this operator ended. The informer may show it untouched for a moment more, until `ended_until`; one that
-    is still untouched then was spared (a router wrote 1 before the controller had looked at the 0), and goes on.
+    `ended`: uid of the pod that this operator ended. The informer may show it untouched for a moment more, until `ended_until`.
+    `ended_version`: the
+    StatefulSet's before the 0 that we wrote; a 1 in it, or in an older one, is not news.
     """
 
     watch: PodWatch | None = None
@@ -69,6 +70,7 @@ class _Memory:
     failures: int = 0
     ended: str | None = None
     ended_until: float = 0.0
+    ended_version: str | None = None
     stopped: Stopped | None = None
 
 
@@ -165,7 +167,9 @@ class LifecycleService:
             return self._given_up(view, memory, sleep, result, result.end)
         memory.stopped, memory.failures, memory.not_before = None, 0, 0.0
         if observed.pod is not None:
-            memory.ended, memory.ended_until = observed.pod.uid, monotonic + INFORMER_SECONDS
+            memory.ended = observed.pod.uid
+        memory.ended_until = monotonic + INFORMER_SECONDS
+        memory.ended_version = None if sleep.cause.replaces else result.version
         self._ports.cluster.event(
             observed.moltbot.key,
             observed.moltbot.uid,
@@ -196,8 +200,15 @@ class LifecycleService:
         return self._outcome(replace(view, watch=memory.watch), memory, sleep, wait, taken=result.snapshot)
 
     def _with_known_end(self, observed: Observed, memory: _Memory) -> Observed:
-        pod = observed.pod
-        if pod is None or pod.terminating or pod.uid != memory.ended or self._ports.clock.monotonic() >= memory.ended_until:
+        pod, statefulset = observed.pod, observed.statefulset
+        if self._ports.clock.monotonic() >= memory.ended_until:
+            return observed
+        if statefulset is not None and memory.ended_version is not None:
+            if is_at_most(statefulset.resource_version, memory.ended_version):
+                observed = replace(observed, statefulset=replace(statefulset, replicas=0))
+            elif statefulset.replicas == 1:
+                return observed
+        if pod is None or pod.terminating or pod.uid != memory.ended:
             return observed
         return replace(observed, pod=replace(pod, deletion_at=self._ports.clock.now() + timedelta(seconds=GRACE_SECONDS)))
 
@@ -213,7 +224,8 @@ class LifecycleService:
             memory.asked_at, memory.asked_pod = clock.monotonic(), pod
             memory.reports = await self._ask(observed)
             memory.watch = note_reports(memory.watch, pod, memory.reports, now=clock.now(), monotonic=clock.monotonic())
-        return View(observed, actions, memory.reports, memory.watch, clock.now(), clock.monotonic())
+        ended = pod is not None and pod.uid == memory.ended
+        return View(observed, actions, memory.reports, memory.watch, clock.now(), clock.monotonic(), ended)
 
     def _due(self, observed: Observed, memory: _Memory, *, fresh: bool, asked: bool) -> bool:
         if memory.asked_at is None or fresh:
@@ -298,6 +310,13 @@ class LifecycleService:
         unasked = LEAST_APART_SECONDS if pod is not None and not pod.terminating and pod != memory.asked_pod else None
         waits = [seconds for seconds in (recheck_after, interval, stuck_in, waking, unasked) if seconds is not None]
         return Outcome(status, min(waits) if waits else None)
+
+
+def is_at_most(version: str, other: str) -> bool:
+    """Whether a resourceVersion is not newer. They are numbers wherever Kubernetes keeps its promise of 1.35; else only equality counts."""
+    if version.isdecimal() and other.isdecimal():
+        return int(version) <= int(other)
+    return version == other
 
 
 def _with_replicas(view: View, replicas: int) -> View:

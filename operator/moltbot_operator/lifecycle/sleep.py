@@ -43,6 +43,7 @@ class SleepCause(StrEnum):
     CHANGED = "its spec or Secrets changed"
     UPGRADED = "a new version of the operator describes it differently"
     IDLE = "idle"
+    SPARED = "it was wanted again before its pod had ended"
 
     @property
     def reason(self) -> Reason:
@@ -54,7 +55,7 @@ class SleepCause(StrEnum):
                 return Reason.REQUESTED
             case SleepCause.DELETED:
                 return Reason.DELETING
-            case SleepCause.RESTART | SleepCause.CHANGED | SleepCause.UPGRADED:
+            case SleepCause.RESTART | SleepCause.CHANGED | SleepCause.UPGRADED | SleepCause.SPARED:
                 return Reason.ROLLING
             case SleepCause.IDLE:
                 return Reason.IDLE
@@ -62,12 +63,12 @@ class SleepCause(StrEnum):
     @property
     def replaces(self) -> bool:
         """Whether another pod follows at once."""
-        return self in (SleepCause.RESTART, SleepCause.CHANGED, SleepCause.UPGRADED)
+        return self in (SleepCause.RESTART, SleepCause.CHANGED, SleepCause.UPGRADED, SleepCause.SPARED)
 
     @property
     def insists(self) -> bool:
         """Whether the gateway's consent may be done without when it shows no progress (rule 5)."""
-        return self not in (SleepCause.REQUESTED, SleepCause.IDLE, SleepCause.UPGRADED)
+        return self not in (SleepCause.REQUESTED, SleepCause.IDLE, SleepCause.UPGRADED, SleepCause.SPARED)
 
 
 class Outdated(StrEnum):
@@ -118,7 +119,10 @@ def idle_since(pod: PodFacts, report: GatewayReport, watch: PodWatch, now: datet
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a decision about sleep looks at. `watch` is of the observed pod, `None` without one; `now` and `monotonic` are one moment."""
+    """What a decision about sleep looks at. `watch` is of the observed pod, `None` without one; `now` and `monotonic` are one moment.
+
+    `ended`: this operator scaled that very pod's StatefulSet to 0 already.
+    """
 
     observed: Observed
     actions: ActionDecision
@@ -126,6 +130,7 @@ class View:
     watch: PodWatch | None
     now: datetime
     monotonic: float
+    ended: bool = False
 
 
 def decide_sleep(view: View) -> Sleep | Stay:
@@ -153,6 +158,9 @@ def decide_sleep(view: View) -> Sleep | Stay:
         return Stay(Reason.AWAKE, "waking", MOVING_RECHECK_SECONDS)
     if cause is SleepCause.REQUESTED:
         return Sleep(cause, force=True)
+    if view.ended and report.state is GatewayState.COMMITTED:
+        # A router wrote 1 before the controller had looked at the 0. It never serves again and would end by itself in 15 s: end it now.
+        return Sleep(SleepCause.SPARED, force=True)
     return _when_idle(cause, view, report, idle_since(pod, report, watch, view.now), _busy_since(pod, report, watch, view.now))
 
 

@@ -54,12 +54,16 @@ _CHECKPOINTS = {
 
 @dataclass(frozen=True, slots=True)
 class SleepResult:
-    """`end`: Finished, or why it was given up. `snapshot`: the last one made. `next_due`: the gateway's. `recorded`: the status written."""
+    """`end`: Finished, or why it was given up. `snapshot`: the last one made. `next_due`: the gateway's. `recorded`: the status written.
+
+    `version`: the StatefulSet's resourceVersion before the end, `None`: it was not read.
+    """
 
     end: Finished | Stopped
     snapshot: SnapshotReport | None
     next_due: datetime | None
     recorded: LifecycleStatus | None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class SleepService:
                 await self._ports.checkpoint(key, _CHECKPOINTS[handshake.step])
                 outcome = advance(handshake, answer, sent_at=sent_at, now=clock.monotonic())
             if not isinstance(outcome, Handshake):
-                return SleepResult(outcome, handshake.snapshot, handshake.next_due, recorded)
+                version = handshake.version.resource_version if handshake.version is not None else None
+                return SleepResult(outcome, handshake.snapshot, handshake.next_due, recorded, version)
             handshake = outcome
 
     async def _before(self, attempt: Attempt, handshake: Handshake, deadline: float) -> Handshake | Stopped:
