@@ -56,13 +56,13 @@ class Supervised:
             await self._clock.sleep(wait)
             wait = min(wait * 2, LONGEST_SECONDS)
 
-    async def stop(self) -> None:
-        """SIGTERM, then SIGKILL."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """SIGTERM, then SIGKILL; `at_once`: SIGKILL."""
         if self.process is None or self.process.exit.done():
             return
         self.process.terminate()
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(0 if at_once else STOP_SECONDS):
                 await self.process.wait()
         except TimeoutError:
             self.process.kill()

@@ -2,7 +2,7 @@
 
 Start: nothing of an earlier run is alive → API, definitions, namespaces → controllers and kubelet → operator and router → the files.
 Stop: controllers (nothing is started any more) → pods, each within its grace, while router and operator still serve → router,
-operator → API → whatever is left. A second signal skips the waiting: everything gets SIGTERM, then SIGKILL.
+operator → API → whatever is left. A second signal kills what is left: SQLite and the journal are made for that.
 """
 
 import asyncio
@@ -172,8 +172,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not self.hurry.is_set():
-            await asyncio.gather(*(program.stop() for program in programs))
+        await asyncio.gather(*(program.stop(at_once=self.hurry.is_set()) for program in programs))
 
     # --- the files ------------------------------------------------------------------------------------------------------
 

@@ -115,6 +115,10 @@ def is_over(spec: PodSpec, container: Container, facts: Facts) -> bool:
     return not facts.runs and facts.ended is not None and not spec.restarts(container, facts.ended.code)
 
 
+def _code(facts: Facts) -> int:
+    return facts.ended.code if facts.ended is not None else 0
+
+
 def decide_pod(spec: PodSpec, observed: Mapping[str, Facts], stopping: Stopping | None, now: float) -> Decision:
     def of(container: Container) -> Facts:
         return observed.get(container.name, NOTHING)
@@ -134,6 +138,10 @@ def decide_pod(spec: PodSpec, observed: Mapping[str, Facts], stopping: Stopping 
             grace = spec.grace if probe is None or probe.grace is None else probe.grace
             plan.stop(container.name, facts, facts.unhealthy + grace)
 
+    if not past_init and any(not c.sidecar and is_over(spec, c, of(c)) and _code(of(c)) != 0 for c in spec.init):
+        # restartPolicy Never, and an init container failed: nothing is started any more.
+        return _end_sidecars(spec, observed, plan, Phase.FAILED, initialized=False)
+
     initialized = True
     for container in spec.init:
         facts = of(container)
@@ -149,8 +157,6 @@ def decide_pod(spec: PodSpec, observed: Mapping[str, Facts], stopping: Stopping 
             initialized = False
             break
         elif facts.ended is None or facts.ended.code != 0:
-            if is_over(spec, container, facts):  # restartPolicy Never, and it failed
-                return _end_sidecars(spec, observed, plan, Phase.FAILED, initialized=False)
             plan.start_when_due(container.name, facts)
             initialized = False
             break
@@ -158,7 +164,7 @@ def decide_pod(spec: PodSpec, observed: Mapping[str, Facts], stopping: Stopping 
         return plan.decision(initialized=False)
 
     if all(is_over(spec, c, of(c)) for c in spec.main):
-        failed = any(of(c).ended is not None and of(c).ended.code != 0 for c in spec.main)  # type: ignore[union-attr]
+        failed = any(_code(of(c)) != 0 for c in spec.main)
         plan.start.clear()
         return _end_sidecars(spec, observed, plan, Phase.FAILED if failed else Phase.SUCCEEDED, initialized=True)
     for container in spec.main:
