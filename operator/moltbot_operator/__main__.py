@@ -7,9 +7,6 @@ import os
 import signal
 import sys
 
-from moltbot_kube import ConnectionSettingsError, Kube
-from moltbot_operator.app import run_operator
-from moltbot_operator.lease import LeaseLost
 from moltbot_operator.settings import Settings
 from moltbot_trust.clock import SystemClock
 from moltbot_trust.errors import SettingsError, TrustError
@@ -21,6 +18,11 @@ log = get_logger("moltbot_operator")
 
 async def run(settings: Settings) -> int:
     """Until SIGTERM or SIGINT (0), or until something ends that the operator cannot be without (1)."""
+    # only now: wrong settings are told before half a second of imports
+    from moltbot_kube import ConnectionSettingsError, Kube
+    from moltbot_operator.app import run_operator
+    from moltbot_operator.lease import LeaseLost
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

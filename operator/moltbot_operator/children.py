@@ -6,7 +6,8 @@ about applies has to be remembered for that; what is (an admission policy that c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moltbot_api.names import ANNOTATION_LAST_OWNER, FIELD_MANAGER, FIELD_MANAGER_CREATE, LABEL_NAME
@@ -19,6 +20,7 @@ from moltbot_operator.manifests.workload import build_statefulset_skeleton
 from moltbot_operator.metrics import CHILD_WRITES
 from moltbot_operator.secret_store import SecretStore
 from moltbot_operator.world import World, foreign_managers
+from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_operator.children")
@@ -40,16 +42,27 @@ class Findings:
     written: list[str] = field(default_factory=list)
 
 
-# What an object that we applied comes back as, when a policy changes it: (uid, desired hash, generation) → drifted paths.
-_Changed = dict[tuple[str, str, int], list[str]]
+# A child is not applied more often than so within so many seconds: whoever changes it back each time (a second operator, say) is named, and
+# the API spared.
+CONTEST_APPLIES, CONTEST_SECONDS = 20, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What an object came back as when a policy changed what we applied: the paths that differ, for this hash and this generation."""
+
+    hash: str
+    generation: int
+    paths: list[str]
 
 
 class Children:
     """One for the process. `world` answers what is there, except for Secrets, which `secrets` reads by name."""
 
-    def __init__(self, kube: Kube, world: World, secrets: SecretStore) -> None:
-        self._kube, self._world, self._secrets = kube, world, secrets
-        self._changed: _Changed = {}
+    def __init__(self, kube: Kube, world: World, secrets: SecretStore, clock: Clock) -> None:
+        self._kube, self._world, self._secrets, self._clock = kube, world, secrets, clock
+        self._changed: dict[str, _Changed] = {}  # by uid
+        self._applied: dict[str, deque[float]] = {}  # uid → when it was applied, the newest CONTEST_APPLIES
 
     async def live(self, resource: Resource, name: str, namespace: str, *, max_age: float) -> Object | None:
         """The object as last seen."""
@@ -91,7 +104,14 @@ class Children:
         if (paths := self._changed_before(manifest, live, drift, policy)) is not None:
             findings.admission.extend(f"{resource.kind} {name}: {path}" for path in paths)
             return live
+        if self._is_contested(str(live["metadata"]["uid"])):
+            findings.foreign.append(f"{resource.kind} {name}: somebody changes {drift[0]} back again and again (a second operator?)")
+            return live
         return await self._apply(resource, manifest, live, drift, findings)
+
+    def _is_contested(self, uid: str) -> bool:
+        times = self._applied.get(uid)
+        return times is not None and len(times) == CONTEST_APPLIES and self._clock.monotonic() - times[0] < CONTEST_SECONDS
 
     async def _create(self, plan: Plan, resource: Resource, manifest: Manifest, findings: Findings) -> Object:
         name = str(manifest["metadata"]["name"])
@@ -120,25 +140,22 @@ class Children:
                 self._secrets.drop(namespace, name)
             raise Raced(f"{resource.kind} {name} is gone or another one") from error
         CHILD_WRITES.labels(resource.kind, "apply").inc()
+        self._applied.setdefault(uid, deque(maxlen=CONTEST_APPLIES)).append(self._clock.monotonic())
         findings.written.append(f"{resource.kind} {name}")
         log.info("child applied", namespace=namespace, kind=resource.kind, name=name, changed=drift[:8])
         self.take_in(resource, made)
         remaining = find_drift(manifest, made)
+        self._changed.pop(uid, None)
         if remaining:
-            self._changed[self._memory_key(manifest, made)] = remaining
+            self._changed[uid] = _Changed(hash_annotation(manifest) or "", _generation(made), remaining)
             findings.admission.extend(f"{resource.kind} {name}: {path}" for path in remaining)
         return made
 
-    @staticmethod
-    def _memory_key(manifest: Manifest, live: Object) -> tuple[str, str, int]:
-        metadata = live["metadata"]
-        return str(metadata["uid"]), hash_annotation(manifest) or "", int(metadata.get("generation") or 0)
-
     def _changed_before(self, manifest: Manifest, live: Object, drift: list[str], policy: Policy) -> list[str] | None:
         """The paths in which an apply of exactly this came back changed, when those are all that differs now."""
-        remembered = self._changed.get(self._memory_key(manifest, live))
-        if remembered is not None and set(drift) <= set(remembered):
-            return remembered
+        remembered, mark = self._changed.get(str(live["metadata"]["uid"])), (hash_annotation(manifest), _generation(live))
+        if remembered is not None and (remembered.hash, remembered.generation) == mark and set(drift) <= set(remembered.paths):
+            return remembered.paths
         if hash_annotation(live) == hash_annotation(manifest):
             where = f"{manifest['kind']} {manifest['metadata']['name']}: "
             if all(f"{where}{path}" in policy.known_changes for path in drift):
@@ -178,10 +195,11 @@ class Children:
         if resource is SECRETS:
             self._secrets.drop(plan.namespace, name)
 
-    def forget(self, uids: Callable[[str], bool]) -> None:
-        """Drop what is remembered of objects for which `uids` says so."""
-        for key in [key for key in self._changed if uids(key[0])]:
-            del self._changed[key]
+    def sweep(self) -> None:
+        """Drop what is remembered of applies long past."""
+        now = self._clock.monotonic()
+        for uid in [uid for uid, times in self._applied.items() if now - times[-1] > CONTEST_SECONDS]:
+            del self._applied[uid]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,10 @@ class Policy:
     hash_key: bytes
     max_age: float
     known_changes: str = ""
+
+
+def _generation(obj: Object) -> int:
+    return int(obj["metadata"].get("generation") or 0)
 
 
 def is_owned_by(obj: Mapping[str, object] | None, uid: str) -> bool:

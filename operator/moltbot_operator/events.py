@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from moltbot_api.names import API_VERSION, FIELD_MANAGER
-from moltbot_kube import AlreadyExists, Kube, KubeError, NotFound, Object
+from moltbot_kube import AlreadyExists, Forbidden, Kube, KubeError, NotFound, Object
 from moltbot_kube.resources import EVENTS
 from moltbot_operator.lifecycle.observed import Key
 from moltbot_operator.manifests.hashing import canonical
@@ -78,6 +78,9 @@ class EventRecorder:
             told = await self._queue.get()
             try:
                 await self._write(told)
+            except Forbidden as error:
+                if not error.namespace_terminating:
+                    log.warning("event not written", namespace=told.key.namespace, moltbot=told.key.name, error=str(error))
             except KubeError as error:
                 log.warning("event not written", namespace=told.key.namespace, moltbot=told.key.name, reason=told.reason, error=str(error))
             finally:

@@ -104,7 +104,7 @@ class Reconciler:
         self._kube, self._world, self._secrets, self._events = kube, world, secrets, events
         self._cluster, self._clock, self._policy = cluster, clock, policy
         self._installation, self._keys = installation, keys
-        self._children = ChildObjects(kube, world, secrets)
+        self._children = ChildObjects(kube, world, secrets, clock)
         self._family = Family(self._children, secrets, world, kube=kube, clock=clock, keys=keys)
         self._known: dict[Key, _Known] = {}
         self._lifecycle: LifecycleService | None = None
@@ -436,6 +436,7 @@ class Reconciler:
             names |= set(secret_names(known.plan.spec))
         self._secrets.forget(key.namespace, names)
         self._family.forget(key)
+        self._children.sweep()
         for forget in self._forget:
             forget(known.uid)
 

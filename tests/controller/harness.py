@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from moltbot_kube import Kube, Object, Resource, connect
-from moltbot_kube.resources import EVENTS, MOLTBOTS, NAMESPACES, SECRETS, resource_of
+from moltbot_kube.resources import DEPLOYMENTS, EVENTS, MOLTBOTS, NAMESPACES, SECRETS, resource_of
 from moltbot_local.clock import SystemClock as LocalClock
 from moltbot_local.controllers import open_controllers
 from moltbot_local.crd import install
@@ -164,6 +166,8 @@ async def real_cluster() -> AsyncIterator[Cluster]:
 
     name = f"mb-{uuid.uuid4().hex[:8]}"
     async with await Kube.connect() as person:
+        if any(one["metadata"]["name"] == "moltbot-operator" for one in (await person.list(DEPLOYMENTS)).items):
+            pytest.skip("an operator is installed there, and would look after the same Moltbots")
         for manifest in crd_manifests():
             await person.apply(resource_of(dict(manifest)), dict(manifest), field_manager="tests")
         await person.create(NAMESPACES, {"metadata": {"name": name}}, field_manager="tests")
