@@ -371,7 +371,8 @@ class Session:
                 return
             except (Committed, UpstreamLost):
                 pass
-        else:
+        elif refused.status != 503:
+            # 503 is a gateway that is on its way to sleep; anything else is a disagreement between our own programs.
             self._log.warning("gateway refused the connection", status=refused.status)
         self._services.waker.mark_lost(self.key, pod.uid)
         await self._without_upstream()
