@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from moltbot_cli.__main__ import build_parser
+from moltbot_local.crd import CustomKinds, install
 from moltbot_local.definitions import crd_manifests
 from moltbot_local.home import Home, HomeInUse, default_home, write_private
 from moltbot_local.links import ADMIN, find_links
-from moltbot_local.manifests import ManifestError, build_person_secret, missing_secrets, named_secrets, read_manifests, read_person
+from moltbot_local.manifests import (
+    ManifestError,
+    apply_manifest,
+    build_person_secret,
+    missing_secrets,
+    named_secrets,
+    read_manifests,
+    read_person,
+)
 from moltbot_local.narrate import describe_device, describe_moltbot, describe_secrets
 from moltbot_local.resources import Resource
 from moltbot_local.up import check_port
@@ -198,3 +209,21 @@ def test_a_taken_port_is_named_with_the_option_that_chooses_another() -> None:
     assert words is not None
     assert str(port) in words
     assert "--port" in words
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_taken_as_it_is(path: Path) -> None:
+    store = new_store()
+    CustomKinds(store)
+    for definition in crd_manifests():
+        install(store, definition)
+    for item in read_manifests([path]):
+        apply_manifest(store, item)
+    assert len(store.list("moltbots.moltbot.dev")) == 1
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "command-line.md").read_text()
+    (commands,) = (a for a in build_parser("moltbot")._actions if isinstance(a, argparse._SubParsersAction))
+    for name in commands.choices:
+        assert f"`{name}" in text, name
