@@ -43,6 +43,8 @@ class Watching:
             await stream.error(watch)
             return response
         task = asyncio.ensure_future(stream.run(watch, seconds))
+        # When the client leaves, this handler is cancelled and nobody else asks how the stream ended.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._open.add(task)
         try:
             if self._closed:
