@@ -267,19 +267,25 @@ SCALED = StatefulSetFacts("s", 1, 1, hashed=True)
 )
 def test_what_people_are_told(name: str, instance: Instance, open_pod: str | None, waking: bool, phase: str, status: str) -> None:
     state = decide_state(instance, open_pod)
-    assert describe(instance, state, waking=waking).phase == phase, name
-    answer = status_answer(instance, state, waking=waking, admin_url=None)
+    assert describe(instance, state, waking_for=1.0 if waking else None).phase == phase, name
+    answer = status_answer(instance, state, waking_for=1.0 if waking else None, admin_url=None)
     assert answer["status"] == status
     assert answer["ok"] is (status == "running")
-    assert describe(instance, state, waking=waking).message
+    assert describe(instance, state, waking_for=1.0 if waking else None).message
+
+
+def test_the_estimate_is_what_remains() -> None:
+    sleeping = Instance(moltbot(wake_seconds=2.5), replace(SCALED, replicas=0))
+    for elapsed, remaining in ((None, 2.5), (0.0, 2.5), (1.0, 1.5), (9.0, 0.0)):
+        assert describe(sleeping, State(Readiness.ASLEEP), waking_for=elapsed).estimate == remaining
 
 
 def test_the_operators_reason_is_told_where_it_speaks_of_this_wake() -> None:
     condition = ConditionFacts("Ready", "False", "ImagePullFailed", "The image x cannot be pulled: check spec.gateway.image.")
     failing = Instance(moltbot(phase="Failed", conditions=(condition,)), SCALED, POD)
-    assert describe(failing, State(Readiness.OPENING, POD), waking=True).message == condition.message
+    assert describe(failing, State(Readiness.OPENING, POD), waking_for=0.0).message == condition.message
     asleep = Instance(moltbot(phase="Asleep", conditions=(condition,)), replace(SCALED, replicas=0))
-    assert condition.message not in describe(asleep, State(Readiness.ASLEEP), waking=False).message
+    assert condition.message not in describe(asleep, State(Readiness.ASLEEP), waking_for=None).message
 
 
 # objects

@@ -188,13 +188,13 @@ class PublicEdge:
         instance, state = self._s.view.instance(key), self._s.waker.state(key)
         if instance is None or state is None:
             return json_answer({"ok": False, "status": "not_running"})
-        return json_answer(status_answer(instance, state, waking=self._s.waker.is_waking(key), admin_url=self._s.admin_url))
+        return json_answer(status_answer(instance, state, waking_for=self._s.waker.waking_for(key), admin_url=self._s.admin_url))
 
     def _waiting(self, target: Target) -> web.Response:
         instance, state = self._s.view.instance(target.key), self._s.waker.state(target.key)
         if instance is None or state is None:
             return page(404, missing_page())
-        told = describe(instance, state, waking=True)
+        told = describe(instance, state, waking_for=self._s.waker.waking_for(target.key) or 0.0)
         return page(503, waiting_page(target.key.name, told.phase, told.message, told.estimate), {"Retry-After": "5"})
 
     async def _events(self, request: web.BaseRequest, target: Target, passed: Pass) -> web.StreamResponse:
@@ -208,7 +208,7 @@ class PublicEdge:
             instance, state = self._s.view.instance(key), self._s.waker.state(key)
             if instance is None or state is None or not _still_holds(passed, instance.moltbot.verifiers, self._s.view.devices(key)):
                 return None
-            events: list[tuple[str, object]] = [("phase", describe(instance, state, waking=self._s.waker.is_waking(key)).to_wire())]
+            events: list[tuple[str, object]] = [("phase", describe(instance, state, waking_for=self._s.waker.waking_for(key)).to_wire())]
             if device_id:
                 device = _device(self._s.view.devices(key), device_id)
                 if device is not None and device.approved is not None and (device.request is None or not was_approved[0]):

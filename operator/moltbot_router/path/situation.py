@@ -12,7 +12,7 @@ from moltbot_router.path.readiness import Readiness, State, decide_phase, explai
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """`estimate` in seconds, None when unknown; `reason` a word of the conditions' catalogue."""
+    """`estimate`: seconds that remain, None when unknown; `reason` a word of the conditions' catalogue."""
 
     phase: str
     message: str
@@ -24,26 +24,29 @@ class Situation:
         return {"phase": self.phase, "message": self.message, "estimateSeconds": self.estimate, "reason": self.reason}
 
 
-def describe(instance: Instance, state: State, *, waking: bool) -> Situation:
-    """Where it is, in words."""
+def describe(instance: Instance, state: State, *, waking_for: float | None) -> Situation:
+    """Where it is, in words. `waking_for`: seconds since this router began to wake it, None while nobody waits."""
+    waking = waking_for is not None
+    whole = instance.moltbot.wake_seconds
+    remaining = max(0.0, round(whole - (waking_for or 0.0), 1)) if whole is not None else None
     phase = decide_phase(instance, state, waking=waking)
     why = explain(instance, state)
     match phase:
         case Phase.AWAKE:
             return Situation(phase, "It is awake.", None, "Serving")
         case Phase.ASLEEP:
-            return Situation(phase, "It is asleep. Your next message wakes it.", instance.moltbot.wake_seconds, "Asleep")
+            return Situation(phase, "It is asleep. Your next message wakes it.", whole, "Asleep")
         case Phase.WAKING if state.readiness is Readiness.ASLEEP:
-            return Situation(phase, "Waking it.", instance.moltbot.wake_seconds, "Waking")
+            return Situation(phase, "Waking it.", remaining, "Waking")
         case Phase.WAKING:
-            return Situation(phase, why.message, instance.moltbot.wake_seconds, why.reason)
+            return Situation(phase, why.message, remaining, why.reason)
         case _:
             return Situation(phase, why.message, None, why.reason)
 
 
-def status_answer(instance: Instance, state: State, *, waking: bool, admin_url: str | None) -> dict[str, object]:
+def status_answer(instance: Instance, state: State, *, waking_for: float | None, admin_url: str | None) -> dict[str, object]:
     """`GET /api/status`: always 200 for who passed lock 2, and it never wakes."""
-    situation = describe(instance, state, waking=waking)
+    situation = describe(instance, state, waking_for=waking_for)
     answer: dict[str, object] = {"ok": False}
     if state.readiness is Readiness.AWAKE and state.pod is not None:
         answer = {"ok": True, "status": "running", "processId": state.pod.uid}

@@ -100,6 +100,7 @@ class WakeError(Exception):
 class _Flight:
     key: Key
     reason: str
+    began: float
     waiters: set[asyncio.Future[PodFacts]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -152,6 +153,11 @@ class Waker:
     def is_waking(self, key: Key) -> bool:
         """Whether somebody waits for it."""
         return key in self._flights
+
+    def waking_for(self, key: Key) -> float | None:
+        """Seconds since this router began to wake it; None while nobody waits."""
+        flight = self._flights.get(key)
+        return self._clock.monotonic() - flight.began if flight is not None else None
 
     @property
     def held(self) -> int:
@@ -236,7 +242,7 @@ class Waker:
             raise WakeError(Why("TooManyWaiting", "Too many requests wait for this assistant to wake."), failed=False, retry_after=5)
         if flight is None:
             # In the table before anything is awaited: whoever comes next joins this one.
-            flight = _Flight(key, reason)
+            flight = _Flight(key, reason, self._clock.monotonic())
             self._flights[key] = flight
             flight.task = asyncio.get_running_loop().create_task(self._fly(flight), name=f"wake {key}")
             self._tell(key)
@@ -244,7 +250,7 @@ class Waker:
 
     async def _fly(self, flight: _Flight) -> None:
         key, bound = flight.key, log.bind(namespace=flight.key.namespace, moltbot=flight.key.name)
-        began = self._clock.monotonic()
+        began = flight.began
         memory = Memory(started=began)
         bound.info("waking", reason=flight.reason)
         try:
