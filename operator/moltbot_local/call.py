@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from . import protobuf
 from .errors import ApiError, FieldError, Invalid
 from .resources import Object, Registry, Resource
 from .selectors import EVERYTHING, Selector, parse_selector
@@ -174,15 +175,22 @@ async def read_body(call: Call) -> bytes:
     return await call.request.read()
 
 
+def parse_body(raw: bytes, request: web.Request, *, allow_yaml: bool) -> Any:
+    """The document of a request in whatever form it came. Raises ApiError 400."""
+    if request.content_type == protobuf.CONTENT_TYPE:
+        return protobuf.decode(raw)
+    return parse_document(raw, allow_yaml=allow_yaml)
+
+
 def object_of(raw: bytes, call: Call, *, allow_yaml: bool, kind: str = "", api_version: str = "") -> Object:
     """The object that a request carries, its kind and place checked against the path."""
     resource = call.resource
     wanted_kind, wanted_version = kind or resource.kind, api_version or resource.api_version
     custom = resource.custom and not kind
     try:
-        item = parse_document(raw, allow_yaml=allow_yaml)
+        item = parse_body(raw, call.request, allow_yaml=allow_yaml)
     except ApiError as error:
-        raise _unrecognized(wanted_kind, raw, error.message) if custom else error from error
+        raise _unrecognized(wanted_kind, raw, error.message) if custom and error.code == 400 else error from error
     if not isinstance(item, dict):
         raise ApiError(400, f"the object provided is unrecognized (must be of type {wanted_kind}): not an object")
     if custom and not item.get("kind"):

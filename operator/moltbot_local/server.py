@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from . import answers, discovery, logs, openapi
-from .call import Call, parse_document, parse_path
+from .call import Call, parse_body, parse_path
 from .errors import ApiError, forbidden
 from .resources import Object
 from .store import Store
@@ -52,6 +52,8 @@ class Server:
             return answers.refuse(error)
         except web.HTTPRequestEntityTooLarge:
             return answers.refuse(ApiError(413, f"Request entity too large: limit is {BODY_BYTES}"))
+        except RecursionError:
+            return answers.refuse(ApiError(400, "the body of the request is nested too deeply"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # the boundary of a request
@@ -163,13 +165,14 @@ class Server:
 
     async def _review(self, request: web.Request, user: User, kind: str) -> Object:
         """What `kubectl auth can-i` and `kubectl auth whoami` ask."""
-        if "protobuf" in request.content_type:
-            raise ApiError(415, "the body of the request was in an unknown format - accepted media types include: application/json")
         raw = await request.read()
-        review: Object = parse_document(raw, allow_yaml=True) if raw else {}
+        review: Object = parse_body(raw, request, allow_yaml=True) if raw else {}
         if kind == "selfsubjectreviews":
             info = {"username": user.name, "groups": ["system:authenticated"]}
             return {**review, "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": {"userInfo": info}}
+        if kind == "selfsubjectrulesreviews":
+            status = {"resourceRules": user.rules(), "nonResourceRules": [], "incomplete": False}
+            return {**review, "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "status": status}
         if kind != "selfsubjectaccessreviews":
             raise ApiError(404, "the server could not find the requested resource")
         asked = (review.get("spec") or {}).get("resourceAttributes") or {}

@@ -55,6 +55,19 @@ class User:
         rights = _RIGHTS[self.name]
         return rights is None or verb in rights.get(f"{key}/{subresource}" if subresource else key, ())
 
+    def rules(self) -> list[dict[str, list[str]]]:
+        """The rights as `ResourceRule`s, for `kubectl auth can-i --list`."""
+        rights = _RIGHTS[self.name]
+        if rights is None:
+            return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+        rules = []
+        for key, verbs in rights.items():
+            main, _, subresource = key.partition("/")
+            plural, _, group = main.partition(".")
+            resource = f"{plural}/{subresource}" if subresource else plural
+            rules.append({"verbs": sorted(verbs), "apiGroups": [group], "resources": [resource]})
+        return rules
+
 
 class Users:
     def __init__(self, tokens: Mapping[str, str]) -> None:

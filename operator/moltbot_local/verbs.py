@@ -11,9 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from . import answers, scale
-from .call import Call, object_of, parse_document, read_body
+from .call import Call, object_of, parse_body, parse_document, read_body
 from .errors import ApiError, FieldError, Invalid, conflict
 from .patch import json_patch, merge_patch
+from .protobuf import CONTENT_TYPE
 from .resources import Object
 from .schema import ANYTHING
 from .store import Store
@@ -223,8 +224,8 @@ def _is_yaml(call: Call) -> bool:
     kind = call.request.content_type
     if kind in ("application/yaml", "text/yaml", "application/x-yaml"):
         return True
-    if kind not in ("application/json", "application/octet-stream"):
-        told = "application/json, application/yaml"
+    if kind not in ("application/json", "application/octet-stream", CONTENT_TYPE):
+        told = f"application/json, application/yaml, {CONTENT_TYPE}"
         raise ApiError(415, f"the body of the request was in an unknown format - accepted media types include: {told}")
     return False
 
@@ -233,9 +234,7 @@ async def _delete_options(call: Call) -> Object:
     raw = await read_body(call)
     options: Object = {}
     if raw.strip():
-        if "protobuf" in call.request.content_type:
-            raise ApiError(415, "the body of the request was in an unknown format - accepted media types include: application/json")
-        parsed = parse_document(raw, allow_yaml=True)
+        parsed = parse_body(raw, call.request, allow_yaml=True)
         if not isinstance(parsed, dict):
             raise ApiError(400, "DeleteOptions must be an object")
         options = parsed

@@ -99,8 +99,7 @@ async def test_names_and_labels_are_checked(client: Client, widgets: str) -> Non
         'Widget.contract.moltbot.test "X_" is invalid: metadata.name: Invalid value: "X_": a lowercase RFC 1123 subdomain must consist of '
         "lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex"
     )
-    service = {"metadata": {"name": "a.b"}, "spec": {"clusterIP": "None", "ports": [{"port": 1}]}}
-    status = (await client.create(client.core("services"), service)).refused(422)
+    status = (await client.create("/api/v1/namespaces", {"metadata": {"name": "A"}})).refused(422)
     assert "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'" in status["message"]
     status = (await client.create(client.core("configmaps"), config_map(labels={"a b": "x"}))).refused(422)
     assert 'metadata.labels: Invalid value: "a b": name part must consist of alphanumeric characters' in status["message"]
@@ -156,7 +155,9 @@ async def test_lists_are_selected_and_come_in_pages(client: Client) -> None:
     assert [item["metadata"]["name"] for item in first["items"]] == ["c0", "c1"]
     second = (await client.get(path, labelSelector="mine", limit="3", **{"continue": first["metadata"]["continue"]})).ok()
     assert [item["metadata"]["name"] for item in second["items"]] == ["c2", "c3", "c4"]
-    assert not second["metadata"].get("continue")
+    # A real server may hand out one more page, an empty one, when others' objects follow.
+    if more := second["metadata"].get("continue"):
+        assert (await client.get(path, labelSelector="mine", limit="3", **{"continue": more})).ok()["items"] == []
     assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
