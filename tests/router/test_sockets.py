@@ -97,6 +97,14 @@ async def test_subscriptions_are_replayed_and_the_page_is_told_to_load(world: Wo
         assert pod.frames[0]["params"] == {"key": "agent:main:main"}
 
 
+async def test_version_3_is_told_to_load_in_the_way_it_knows(world: World) -> None:
+    async with world.connected(Browser(), protocol=3, payload="v2") as wire:
+        await wire.call("chat.history", {"sessionKey": "main"})
+        await world.wake()
+        event = await wire.event("chat")
+        assert (event["payload"]["sessionKey"], event["payload"]["state"]) == ("main", "final")
+
+
 async def test_events_are_numbered_by_the_router_across_pods(world: World) -> None:
     async with world.connected(Browser()) as wire:
         first = await world.wake()

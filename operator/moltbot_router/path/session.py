@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from moltbot_protocol.errors import CloseCode, ErrorShape, FrameError, not_accepted_id, unavailable
-from moltbot_protocol.events import SESSIONS_CHANGED, TICK_INTERVAL_MS, tick
+from moltbot_protocol.events import CHAT, SESSIONS_CHANGED, TICK_INTERVAL_MS, tick
 from moltbot_protocol.frames import Cancel, Event, Request, Response, answer, parse_client_frame, parse_server_frame, refuse, serialise
 from moltbot_protocol.hello import MAIN_SESSION
 from moltbot_protocol.methods import Asleep, Method, idempotency_key
@@ -38,6 +38,8 @@ from moltbot_trust.seals import Seal
 
 # Frames that one connection may have under way, and may have held; bytes of the held ones.
 MAX_PENDING, MAX_HELD, MAX_HELD_BYTES = 256, 32, 32 * 1024 * 1024
+# Sessions whose history was shown empty, remembered so that the page is told to load them.
+MAX_SHOWN_EMPTY = 16
 # A client that takes nothing for this long is dropped (seconds), as the official server drops a slow consumer.
 SLOW_CLIENT_SECONDS = 60.0
 # How long a parked connection waits before it looks for an upstream again without being told (seconds).
@@ -95,6 +97,7 @@ class Session:
         self._own_ids = f"moltbot-{secrets.token_hex(8)}-"
         self._stirred = asyncio.Event()
         self._sleepy = False
+        self._shown_empty: set[str] = set()
         self._order = 0
         self._barrier: set[str] = set()
         self._resume: asyncio.Task[None] | None = None
@@ -202,6 +205,9 @@ class Session:
         self._sleepy = True
         self._subscriptions.note(method, request.params)
         params = request.params if isinstance(request.params, dict) else {}
+        key = params.get("sessionKey")
+        if isinstance(key, str) and len(self._shown_empty) < MAX_SHOWN_EMPTY:
+            self._shown_empty.add(key)
         now_ms = int(self._services.clock.epoch() * 1000)
         await self._answer(answer(request.id, answer_asleep(method.name, params, instance.moltbot, now_ms)))
 
@@ -297,15 +303,24 @@ class Session:
         for request in self._subscriptions.replay(self._own_ids):
             await upstream.send(serialise(request))
         if self._sleepy:
-            # What it was told while asleep was empty on purpose: now there is something to load.
-            self._sleepy = False
-            now_ms = int(self._services.clock.epoch() * 1000)
-            await self.send_event(Event(SESSIONS_CHANGED, {"sessionKey": MAIN_SESSION, "reason": "wake", "ts": now_ms}))
+            await self._tell_to_load()
         while True:
             while self._held and not self._barrier and self._resume is None:
                 await self._forward(self._held.popleft())
             self._stirred.clear()
             await self._stirred.wait()
+
+    async def _tell_to_load(self) -> None:
+        """What it was told while asleep was empty on purpose: now there is something to load, and this makes its page do so (rule 4)."""
+        self._sleepy = False
+        keys, self._shown_empty = self._shown_empty or {MAIN_SESSION}, set()
+        for key in sorted(keys):
+            if self.protocol >= 4:
+                payload: dict[str, object] = {"sessionKey": key, "reason": "wake", "ts": int(self._services.clock.epoch() * 1000)}
+                await self.send_event(Event(SESSIONS_CHANGED, payload))
+            else:
+                # Version 3 has no such event: its page loads the history when somebody else's run has ended.
+                await self.send_event(Event(CHAT, {"runId": f"wake-{self.conn_id}", "sessionKey": key, "seq": 0, "state": "final"}))
 
     async def _from_upstream(self, text: str) -> None:
         try:
