@@ -330,7 +330,7 @@ async def test_one_whose_memory_cannot_be_kept_stays_awake_and_says_so() -> None
     await run_for(world, operator, 300.0)
     assert world.scaled_down == 0
     assert sleeping(world) == (Truth.FALSE, Reason.BACKUP_FAILED)
-    assert sum(reason == "BackupFailed" for reason, _ in world.events) <= 5  # it backs off
+    assert sum(reason == "BackupFailed" for reason, _ in world.events) <= 8  # it backs off
     world.bucket.broken = False
     await run_for(world, operator, 300.0)
     assert phase(world) is Phase.ASLEEP
@@ -340,6 +340,21 @@ async def test_one_whose_memory_cannot_be_kept_stays_awake_and_says_so() -> None
     world.bucket.broken = True
     await run_for(world, operator, 80.0)
     assert phase(world) is Phase.ASLEEP
+
+
+async def test_what_a_person_wants_does_not_wait_for_what_failed_before() -> None:
+    world, operator = await started()
+    world.send()
+    world.router()
+    world.end_turns()
+    world.bucket.broken = True
+    world.pass_time(61.0)
+    for _ in range(8):
+        await run_for(world, operator, 60.0)
+    world.bucket.broken = False
+    suspend(world)
+    await run_for(world, operator, 4.0)
+    assert phase(world) is Phase.SUSPENDED
 
 
 async def test_a_broken_gateway_can_be_suspended_once_it_shows_no_progress() -> None:

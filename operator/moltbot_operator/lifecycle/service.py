@@ -43,7 +43,7 @@ LEAST_APART_SECONDS = 0.2
 _BACK_OFF = {
     StopReason.BUSY: 5.0,
     StopReason.RESUMED: 2.0,
-    StopReason.NO_BACKUP: 30.0,
+    StopReason.NO_BACKUP: 3.0,
     StopReason.NO_ANSWER: 3.0,
     StopReason.CHANGED: 2.0,
     StopReason.NOT_WANTED: 1.0,
@@ -68,6 +68,7 @@ class _Memory:
     ask_again_at: float = 0.0
     not_before: float = 0.0
     failures: int = 0
+    failed_cause: SleepCause | None = None
     ended: str | None = None
     ended_until: float = 0.0
     ended_version: str | None = None
@@ -125,6 +126,8 @@ class LifecycleService:
 
     async def _at_one(self, view: View, memory: _Memory) -> Outcome:
         verdict = decide_sleep(view)
+        if isinstance(verdict, Sleep) and verdict.cause is not memory.failed_cause:
+            memory.not_before, memory.failures = 0.0, 0  # what a person wants now does not wait for what failed before
         if isinstance(verdict, Sleep) and view.monotonic >= memory.not_before:
             fresh = await self._look(view.observed, memory, fresh=True)
             view, verdict = fresh, decide_sleep(fresh)
@@ -192,7 +195,7 @@ class LifecycleService:
             wait = min(MOST_BACK_OFF_SECONDS, wait * 2 ** (memory.failures - 1))
             moltbot = view.observed.moltbot
             self._ports.cluster.event(moltbot.key, moltbot.uid, warning=True, reason=Reason.BACKUP_FAILED.value, message=end.message)
-        memory.not_before = view.monotonic + wait
+        memory.not_before, memory.failed_cause = view.monotonic + wait, sleep.cause
         memory.stopped = end
         refused = sleep.force and end.reason in (StopReason.BUSY, StopReason.NO_ANSWER, StopReason.RESUMED)
         if refused and memory.watch is not None and memory.watch.refusing_since is None:
