@@ -180,7 +180,11 @@ class FakeRouter:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if not self.has_cookie(request):
             return self._unauthorized(request)
-        return await self.events.serve(request, [("phase", self.phase)])
+        first: list[tuple[str, object]] = [("phase", self.phase)]
+        device = request.query.get("device", "")
+        if device in self.gateway.approved:
+            first.append(("device", {"deviceId": device, "state": "approved"}))
+        return await self.events.serve(request, first)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         if request.content_type == "application/json":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,8 +87,20 @@ class GatewaySide:
         self.awake = asyncio.Event()
         self.awake.set()
         self.changed = asyncio.Condition()
+        self.refusing = asyncio.Event()
+        self.refusing.set()
+        self.held = 0
 
     # --- what a test does ---
+
+    def hold_refusals(self) -> Callable[[], None]:
+        """From now on "pairing required" is decided at once and sent when the returned function is called."""
+        self.refusing.clear()
+        return self.refusing.set
+
+    async def until_held(self) -> None:
+        async with self.changed:
+            await asyncio.wait_for(self.changed.wait_for(lambda: self.held > 0), 10)
 
     async def until_turn(self, count: int = 1) -> Turn:
         async with self.changed:
@@ -215,7 +227,9 @@ class GatewaySide:
             return None
         if device.id not in self.approved:
             self.pending[device.id] = connect
+            self.held += not self.refusing.is_set()
             await self._tell()
+            await self.refusing.wait()
             await self._close(
                 ws, opening, ErrorCode.NOT_PAIRED, "pairing required", "PAIRING_REQUIRED", requestId=str(uuid.uuid4()), reason="not-paired"
             )

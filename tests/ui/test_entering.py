@@ -48,6 +48,20 @@ async def test_page_turns_into_the_chat_when_the_device_is_approved(router: Fake
     await visitor.accessible("welcome")
 
 
+async def test_approval_that_overtakes_the_refusal_is_not_waited_for(router: FakeRouter, visitor: Visitor) -> None:
+    """Approved between the router's refusal and its arrival: the push comes first, and the page tries again at once."""
+    await visitor.page.goto(router.link())
+    device = await router.gateway.until_pending()
+    await expect(visitor.page.get_by_role("heading", name="Approve this device")).to_be_visible()
+    release = router.gateway.hold_refusals()
+    await visitor.page.reload()
+    await router.gateway.until_held()
+    router.gateway.approve(device)
+    await expect(visitor.page.get_by_test_id("phase")).to_have_count(0)
+    release()
+    await expect(visitor.page.get_by_label("Message to Ada")).to_be_visible()
+
+
 async def test_device_keeps_its_key_and_token_over_a_reload(router: FakeRouter, visitor: Visitor) -> None:
     device = await enter(router, visitor)
     await visitor.page.reload()

@@ -34,17 +34,20 @@ const TRUE_IS: Readonly<Record<string, Tone>> = { NameTaken: "bad", ForeignField
 
 export const conditionWords = (type: string): string => CONDITIONS[type] ?? type.replace(/([a-z])([A-Z])/g, "$1 $2");
 
-export function conditionTone(type: string, status: string): Tone {
-  if (status === "Unknown") return "warn";
+export function conditionTone(type: string, status: string, reason = ""): Tone {
+  // Nobody asked for it: worth knowing, no fault.
+  if (status === "Unknown" || reason === "NotConfigured") return "warn";
   const special = TRUE_IS[type];
   if (special !== undefined) return status === "True" ? special : "good";
   return status === "True" ? "good" : "bad";
 }
 
-/** "PreviousPodStuck" → "Previous pod stuck". */
+/** Begins as a sentence does. */
+export const sentence = (said: string): string => said.charAt(0).toUpperCase() + said.slice(1);
+
+/** "PreviousPodStuck" → "Previous pod stuck"; what is in words already stays. */
 export function reasonWords(reason: string): string {
-  const apart = reason.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
-  return apart.charAt(0).toUpperCase() + apart.slice(1);
+  return sentence(/\s/.test(reason) ? reason : reason.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase());
 }
 
 const PARTS: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { now } from "../../web/clock";
 import { clockTime, span } from "../../web/times";
 import { backUp } from "../store";
 import type { Condition, Moltbot, Step, Wake } from "../types";
-import { bytesWords, causeWords, conditionTone, conditionWords, isMoving, millisecondsWords, partWords, phaseWords, reasonWords } from "../words";
+import { bytesWords, causeWords, conditionTone, conditionWords, isMoving, millisecondsWords, partWords, phaseWords, reasonWords, sentence } from "../words";
 import { Act, Ago, Section } from "./parts";
 
 /** How long each phase lasted: the newest is still going on. `steps` is newest first. */
@@ -22,7 +22,7 @@ export function Timeline({ steps }: { steps: Step[] }) {
         return (
           <li key={`${step.at} ${step.phase}`} class={tone} aria-current={index === 0 ? "step" : undefined}>
             <span class="timeline-word">{word}</span>
-            <span class="timeline-reason">{step.reason === "" ? "" : /\s/.test(step.reason) ? step.reason : reasonWords(step.reason)}</span>
+            <span class="timeline-reason">{reasonWords(step.reason)}</span>
             <span class="timeline-time">
               {clockTime(step.at)} · {index === 0 ? "for " : ""}
               {span(step.seconds)}
@@ -39,7 +39,7 @@ const SAID = { bad: "Problem", warn: "Attention", calm: "Note", good: "Good" } a
 
 export function Conditions({ conditions }: { conditions: Condition[] }) {
   const sorted = conditions
-    .map((one) => ({ ...one, tone: conditionTone(one.type, one.status) }))
+    .map((one) => ({ ...one, tone: conditionTone(one.type, one.status, one.reason) }))
     .sort((a, b) => ORDER[a.tone] - ORDER[b.tone] || Number(b.type === "Ready") - Number(a.type === "Ready"));
   return (
     <Section id="conditions" title="Conditions">
@@ -56,7 +56,7 @@ export function Conditions({ conditions }: { conditions: Condition[] }) {
                   <strong>{conditionWords(one.type)}</strong>
                   {one.reason !== "" && <span class="condition-reason">{reasonWords(one.reason)}</span>}
                 </p>
-                {one.message !== "" && <p class="muted small">{one.message}</p>}
+                {one.message !== "" && <p class="muted small">{sentence(one.message)}</p>}
               </div>
             </li>
           ))}

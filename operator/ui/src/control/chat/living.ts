@@ -10,7 +10,7 @@ import type { Hello } from "../protocol/frames";
 import { route } from "./choosing";
 import { applyAgent, applyChat, EMPTY } from "./conversation";
 import type { Conversation } from "./conversation";
-import { readPhase } from "./phase";
+import { isUp, readPhase } from "./phase";
 import { loadAbout, loadHistory, loadSessions, reloadSoon, settleRun, subscribe } from "./reading";
 import { pump } from "./sending";
 import {
@@ -115,25 +115,47 @@ function listenToEvents(): void {
   });
 }
 
+/** Turns that were going on when it stopped being awake, by conversation: asked for when it is back. */
+const interrupted = new Map<string, string>();
+
 function onPhase(data: unknown): void {
   const before = phase.value;
   phase.value = readPhase(data, before, Date.now());
   const name = phase.value?.name;
+  if (isUp(before) && !isUp(phase.value)) {
+    for (const [key, state] of conversations) if (state.value.run !== undefined) interrupted.set(key, state.value.run.id);
+  }
   if (name === "Awake" && before !== undefined && before.name !== "Awake" && before.name !== "Draining") {
     // It has just woken: the history is there now.
     void loadAbout();
     void loadSessions();
     for (const [key, state] of conversations) {
-      if (key !== currentKey.value && state.value.run === undefined) continue;
-      void (state.value.run === undefined ? loadHistory(key) : settleRun(key));
+      const run = state.value.run;
+      if (run !== undefined && interrupted.get(key) === run.id) void settleRun(key);
+      else if (run === undefined && key === currentKey.value) void loadHistory(key);
     }
+    interrupted.clear();
   }
   if (name === "Awake") for (const key of conversations.keys()) void pump(key);
 }
 
+/**
+ * Approved, as pushed; not yet seen by the connection. A race: 1 the router refuses, not paired; 2 it is approved; 3 that is pushed
+ * here; 4 the refusal arrives. Then the next try is due at once. It is also pushed at the start, to a page that is just connecting.
+ */
+let isApproved = false;
+
 function onDevice(state: string | undefined): void {
-  if (state === "approved" && link.value.state !== "open") connection.open();
+  isApproved = state === "approved";
   if (state === "removed") connection.open();
+  else tryAgainApproved();
+}
+
+function tryAgainApproved(): void {
+  if (!isApproved || link.value.state !== "pairing") return;
+  // Once: if it is refused all the same, the usual pace goes on.
+  isApproved = false;
+  connection.open();
 }
 
 async function loadStatus(): Promise<void> {
@@ -167,6 +189,7 @@ export async function start(): Promise<void> {
       if (now.state === "open") void onOpen(now.hello);
       // A device that is no longer let in keeps nothing of what it saw.
       if (now.state === "pairing" && wasOpen.value) forget();
+      if (now.state === "pairing") tryAgainApproved();
     });
   });
   effect(() => {

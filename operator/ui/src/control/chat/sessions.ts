@@ -25,8 +25,8 @@ export function readSessions(payload: JsonObject, mainKey: string): Session[] {
       const key = text(row["key"]);
       if (key === undefined) return [];
       const isMain = key === mainKey;
-      const said = text(row["label"]) ?? text(row["displayName"]) ?? text(row["derivedTitle"]);
-      return [{ key, title: said ?? (isMain ? "Main conversation" : "Untitled chat"), updatedAt: time(row["updatedAt"]), isMain }];
+      const title = text(row["label"]) ?? (isMain ? "Main conversation" : (text(row["displayName"]) ?? text(row["derivedTitle"]) ?? "Untitled chat"));
+      return [{ key, title, updatedAt: time(row["updatedAt"]), isMain }];
     })
     .sort((a, b) => Number(b.isMain) - Number(a.isMain) || (b.updatedAt ?? 0) - (a.updatedAt ?? 0));
 }

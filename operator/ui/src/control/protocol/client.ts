@@ -33,10 +33,9 @@ const SYSTEMS: readonly (readonly [RegExp, string, string])[] = [
 ];
 
 export function describeBrowser(userAgent: string): { name: string; platform: string; family: string } {
-  const browser = BROWSERS.find(([pattern]) => pattern.test(userAgent))?.[1] ?? "Browser";
+  const name = BROWSERS.find(([pattern]) => pattern.test(userAgent))?.[1] ?? "Browser";
   const system = SYSTEMS.find(([pattern]) => pattern.test(userAgent));
-  const platform = system?.[1] ?? "unknown";
-  return { name: platform === "unknown" ? browser : `${browser} on ${platform}`, platform, family: system?.[2] ?? "desktop" };
+  return { name, platform: system?.[1] ?? "unknown", family: system?.[2] ?? "desktop" };
 }
 
 export function thisClient(): ClientSays {

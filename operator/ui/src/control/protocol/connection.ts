@@ -180,8 +180,9 @@ export class Connection {
     switch (refusal.kind) {
       case "pairing":
         deviceToken.forget();
-        this.link.value = { state: "pairing", requestId: refusal.requestId, reason: refusal.reason };
+        // The timer first: whoever sees the new state may connect at once, which takes the timer back.
         this.#again(PAIRING_MS);
+        this.link.value = { state: "pairing", requestId: refusal.requestId, reason: refusal.reason };
         break;
       case "token":
         if (withToken && refusal.stale) {
@@ -220,8 +221,8 @@ export class Connection {
 
   #lost(message: string, afterMs?: number): void {
     const wait = afterMs ?? backoff(this.#attempt++);
-    this.link.value = { state: "lost", retryAt: Date.now() + wait, message };
     this.#again(wait);
+    this.link.value = { state: "lost", retryAt: Date.now() + wait, message };
   }
 
   #again(afterMs: number): void {

@@ -105,7 +105,9 @@ export function PairingView({ reason }: { reason: string }) {
       <dl class="device-facts" aria-label="This device">
         <div>
           <dt>Device</dt>
-          <dd>{client.displayName}</dd>
+          <dd>
+            {client.displayName} on {client.platform}
+          </dd>
         </div>
         <div>
           <dt>Id</dt>
