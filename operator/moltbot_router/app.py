@@ -36,8 +36,9 @@ from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 from moltbot_trust.tls import GATEWAY_CONTROL_PORT, GATEWAY_PORT
 
-# Held requests and streams get this long at a stop (seconds); the chart's grace period is longer.
-STOP_SECONDS = 8.0
+# What is held or under way gets this long at a stop (seconds), the last of them to be told that it will not be served here; the chart's
+# grace period is longer.
+STOP_SECONDS, FAREWELL_SECONDS = 8.0, 1.0
 
 log = get_logger("moltbot_router.app")
 
@@ -77,8 +78,11 @@ class Router:
         view: ClusterView,
         writes: ClusterWrites,
         clock: Clock,
+        *,
         gateway_ports: tuple[int, int] = (GATEWAY_PORT, GATEWAY_CONTROL_PORT),
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
+        self._stop_seconds = stop_seconds
         self._view, self._clock = view, clock
         self.metrics = Metrics()
         self.keys = KeyStore(Path(settings.keys_dir) / "keys.json", Path(settings.admin_key_file), clock)
@@ -133,7 +137,7 @@ class Router:
                 clock=clock,
             )
         )
-        self.public = Listener(public.handle, *split_address(settings.listen), grace=STOP_SECONDS)
+        self.public = Listener(public.handle, *split_address(settings.listen), grace=stop_seconds)
         self.admin = Listener(admin.handle, *split_address(settings.admin_listen), grace=1.0)
         self.metrics_listener = (
             Listener(self.metrics.handle, *split_address(settings.metrics_listen), grace=1.0) if settings.metrics_listen else None
@@ -165,9 +169,7 @@ class Router:
         self._sockets.stop()
         await self.sessions.close()
         self._streams.close()
-        await self.public.close()
-        await self.admin.close()
-        await self.waker.close()
+        await asyncio.gather(self.public.close(), self._end_holding(), self.admin.close())
         await self._presence.close()
         for task in self._tasks:
             task.cancel()
@@ -176,6 +178,11 @@ class Router:
             await self.metrics_listener.close()
         await self.gateways.close()
         log.info("stopped")
+
+    async def _end_holding(self) -> None:
+        """Whoever still waits for a wake shortly before the end gets a 503 instead of a cut connection."""
+        await self.waker.drained(max(0.0, self._stop_seconds - FAREWELL_SECONDS))
+        await self.waker.close()
 
     def _find_target(self, host: str) -> Target | None:
         moltbot = self._hosts.find(host)

@@ -304,6 +304,17 @@ async def test_events_tell_a_waiting_device_that_it_was_approved_and_removed(wor
     answer.close()
 
 
+async def test_streams_of_one_moltbot_are_bounded(world: World) -> None:
+    cookie = await cookie_of(world)
+    world.router._streams._limit_each = 2
+    open_ones = [await world.get("/api/events", headers=cookie) for _ in range(2)]
+    assert (await world.get("/api/events", headers=cookie)).status == 503
+    for answer in open_ones:
+        answer.close()
+    await eventually(lambda: not world.router._streams._each)
+    assert (await world.get("/api/events", headers=cookie)).status == 200
+
+
 # proxying
 
 

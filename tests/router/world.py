@@ -269,7 +269,9 @@ def moltbot(key: Key = ADA, **fields: Any) -> MoltbotFacts:
 
 
 @asynccontextmanager
-async def running_router(directory: Path, *, clock: Clock | None = None, static: bool = True, **settings: Any) -> AsyncIterator[World]:
+async def running_router(
+    directory: Path, *, clock: Clock | None = None, static: bool = True, stop_seconds: float = 1.0, **settings: Any
+) -> AsyncIterator[World]:
     """A router with its keys, one sleeping Moltbot `ada` with TOKEN, and no pod."""
     clock = clock or SystemClock()
     master = MasterKeys.generate()
@@ -299,7 +301,7 @@ async def running_router(directory: Path, *, clock: Clock | None = None, static:
         "static_dir": str(pages),
         "hold_seconds": 10.0,
     }
-    router = Router(Settings(**(options | settings)), cluster, cluster, clock, ports)
+    router = Router(Settings(**(options | settings)), cluster, cluster, clock, gateway_ports=ports, stop_seconds=stop_seconds)
     await router.start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         world = World(router, cluster, master, clock, http, ports=ports)

@@ -200,7 +200,7 @@ class AdminEdge:
 
         ends = [self._s.view.subscribe(on_change), self._s.sessions.listen(on_change)]
         try:
-            return await self._s.streams.serve(request, stirrer, snapshot)
+            return await self._s.streams.serve(request, key, stirrer, snapshot)
         finally:
             for end in ends:
                 end()

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp import web
 
 from moltbot_router.edge.answers import json_error
+from moltbot_router.path.facts import Key
 from moltbot_trust.clock import Clock
 
 COMMENT_SECONDS = 15.0
 # A burst of changes becomes one event (seconds).
 GATHER_SECONDS = 0.05
 SLOW_SECONDS = 30.0
-MAX_STREAMS = 4000
+# Streams in all, and of one Moltbot.
+MAX_STREAMS, MAX_STREAMS_EACH = 4000, 256
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -46,8 +49,9 @@ class Stirrer:
 class EventStreams:
     """All streams of one port. Bounded; `close` ends them, so that a stopping router is not waited for."""
 
-    def __init__(self, clock: Clock, limit: int = MAX_STREAMS) -> None:
-        self._clock, self._limit = clock, limit
+    def __init__(self, clock: Clock, limit: int = MAX_STREAMS, each: int = MAX_STREAMS_EACH) -> None:
+        self._clock, self._limit, self._limit_each = clock, limit, each
+        self._each: Counter[Key] = Counter()
         self._open: set[Stirrer] = set()
         self._closed = False
 
@@ -57,16 +61,20 @@ class EventStreams:
         for stirrer in self._open:
             stirrer.stir()
 
-    async def serve(self, request: web.BaseRequest, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest, key: Key, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
         """Send what `snapshot` says at once and whenever it says something else after a stir. Ends with the client, or when the snapshot
         is None."""
-        if len(self._open) >= self._limit:
+        if len(self._open) >= self._limit or self._each[key] >= self._limit_each:
             return json_error(503, "busy", "too many pages listen; try again", {"Retry-After": "5"})
         self._open.add(stirrer)
+        self._each[key] += 1
         try:
             return await self._stream(request, stirrer, snapshot)
         finally:
             self._open.discard(stirrer)
+            self._each[key] -= 1
+            if not self._each[key]:
+                del self._each[key]
 
     async def _stream(self, request: web.BaseRequest, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
         answer = web.StreamResponse(headers=HEADERS)

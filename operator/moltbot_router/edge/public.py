@@ -227,7 +227,7 @@ class PublicEdge:
 
         ends = [self._s.view.subscribe(on_change), self._s.waker.listen(on_change)]
         try:
-            return await self._s.streams.serve(request, stirrer, snapshot)
+            return await self._s.streams.serve(request, key, stirrer, snapshot)
         finally:
             for end in ends:
                 end()

@@ -225,6 +225,12 @@ class Waker:
         future.add_done_callback(settled)
         asyncio.get_running_loop().call_later(self.limits.seconds, lambda: future.done() or future.cancel())
 
+    async def drained(self, seconds: float) -> None:
+        """Until nobody waits for a wake any more, or that long."""
+        flights = {flight.task for flight in self._flights.values() if flight.task is not None}
+        if flights:
+            await asyncio.wait(flights, timeout=seconds)
+
     async def close(self) -> None:
         """End every flight; who waits is told to try again."""
         self._unsubscribe()
