@@ -40,6 +40,11 @@ fix: $(VENV)/.dev ## Format, mend what lint can mend, generate crds/ anew
 .PHONY: ui
 ui: operator/moltbot_router/static/.built ## Build the Control UI and the administration
 
+.PHONY: pictures
+pictures: $(VENV)/.dev ui ## Take the README's pictures anew, of the real pages
+	@$(BIN)/python .ci/browser.py
+	@$(BIN)/python .ci/pictures.py
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure (docs/benchmarks.md); ARGS='gateway_start' picks one
 	@$(BIN)/python -m bench $(ARGS)

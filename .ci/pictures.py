@@ -1,0 +1,120 @@
+"""`make pictures`: the README's pictures, taken of the real pages: `moltbot up`, Chromium, the demo model, one sleep and one wake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+BIN = ROOT / ".venv" / "bin"
+DESKTOP = {"width": 1200, "height": 760}
+PHONE = {"width": 390, "height": 780}
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+SAID = ("Hello Ada!", "Remember that the spare key is in the blue flowerpot.", "847293 + 651824")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _links(log: Path) -> tuple[str, str]:
+    """The page's and the administration's link, as `moltbot up` prints them."""
+    for _ in range(300):
+        found = re.findall(r"http://localhost:\d+/\S+", log.read_text())
+        if len(found) >= 2:
+            return found[0], found[1]
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text())
+
+
+def _phase(home: str) -> str:
+    environment = {**os.environ, "MOLTBOT_HOME": home, "KUBECONFIG": f"{home}/kubeconfig"}
+    command = [str(BIN / "kubectl"), "get", "moltbot/ada", "-o", "jsonpath={.status.phase}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def _say(page: Page, text: str) -> None:
+    box = page.get_by_role("textbox", name=re.compile("Message"))
+    box.fill(text)
+    box.press("Enter")
+
+
+def _shoot(page: Page, name: str) -> None:
+    """The same page in light and in dark."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.wait_for_timeout(300)
+        page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+    page.emulate_media(color_scheme="light")
+
+
+def _tell_the_story(browser: Browser, link: str, admin: str, home: str) -> None:
+    page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    page.goto(link)
+    expect(page.get_by_text("Approve this device")).to_be_visible()
+    _shoot(page, "approve")
+    administration = browser.new_page(viewport={"width": 1200, "height": 900})
+    administration.goto(admin)
+    administration.get_by_role("button", name=re.compile("^Approve(?! all)")).first.click()
+    for number, text in enumerate(SAID, 1):
+        _say(page, text)
+        expect(page.get_by_role("article", name="Ada")).to_have_count(number, timeout=20_000)
+    _shoot(page, "chat")
+    while _phase(home) != "Asleep":
+        time.sleep(0.5)
+    expect(page.get_by_text("is asleep")).to_be_visible()
+    _shoot(page, "asleep")
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    _shoot(page, "phone")
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    _say(page, "What did I ask you to remember?")
+    expect(page.get_by_role("article", name="Ada")).to_have_count(len(SAID) + 1, timeout=30_000)
+    page.reload()
+    expect(page.get_by_text("What did I ask you to remember?").first).to_be_visible()
+    administration.wait_for_timeout(1500)
+    administration.evaluate("scrollTo(0, 0)")
+    _shoot(administration, "administration")
+
+
+def main() -> int:
+    IMAGES.mkdir(exist_ok=True)
+    chromium = subprocess.run(
+        [sys.executable, ".ci/browser.py", "--path"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with tempfile.TemporaryDirectory() as home:
+        log, moltbot = Path(home) / "up.log", Path(home) / "ada.yaml"
+        spec = {"model": {"name": "demo"}, "sleepAfter": "15s"}
+        moltbot.write_text(json.dumps({"apiVersion": "moltbot.dev/v1alpha1", "kind": "Moltbot", "metadata": {"name": "ada"}, "spec": spec}))
+        environment = {**os.environ, "MOLTBOT_HOME": home}
+        command = [str(BIN / "moltbot"), "up", "-f", str(moltbot), "--port", str(_free_port()), "--admin-port", str(_free_port())]
+        with log.open("w") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            try:
+                link, admin = _links(log)
+                with sync_playwright() as playwright:
+                    browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+                    _tell_the_story(browser, link, admin, home)
+                    browser.close()
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(timeout=60)
+                print(log.read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
