@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from moltbot_api.names import ADMIN_KEY, ADMIN_SECRET, ROUTER_KEYS_SECRET
 
 from .clock import Clock, SystemClock
@@ -30,7 +32,7 @@ from .home import Home, kubeconfig_text, write_private
 from .kubelet.processes import Launcher, open_launcher
 from .kubelet.service import Kubelet
 from .kubelet.volumes import write_files
-from .links import find_links
+from .links import ADMIN, find_links
 from .local_api import LocalApi, open_api
 from .manifests import Settings, apply_manifest, build_person_secret, ensure_namespace, missing_secrets
 from .narrate import describe_device, describe_moltbot, describe_secrets
@@ -46,6 +48,8 @@ MOLTBOTS, DEVICES = "moltbots.moltbot.dev", "moltbotdevices.moltbot.dev"
 # Beyond this the pages are not coming; where the programs said why is then shown instead of a link.
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.05
+# Of a link, before it is shown all the same; 50 ms, doubled each time, are six seconds in all.
+ATTEMPTS = 7
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Supervisor:
         self.api: LocalApi | None = None
         # Set when `ready` is; empty when the pages did not come.
         self.links: dict[str, str] = {}
+        self._told: set[str] = set()  # uids of Moltbots of which something was told in this run
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
 
@@ -210,9 +215,10 @@ class Supervisor:
     # --- telling the person ---------------------------------------------------------------------------------------------
 
     async def _narrate(self, store: Store, kind: str) -> None:
-        known: dict[str, Mapping[str, Any]] = {}
+        # What was so before this start is no news.
+        known: dict[str, Mapping[str, Any]] = {entry.item["metadata"]["uid"]: entry.item for entry in store.entries(kind)}
         admin = f"http://localhost:{self.options.admin_port}/_admin/"
-        async for event in store.watch(kind):
+        async for event in store.watch(kind, since=store.version):
             item = event.object
             meta = item["metadata"]
             before = known.pop(meta["uid"], None)
@@ -223,10 +229,17 @@ class Supervisor:
             known[meta["uid"]] = item
             if kind == MOLTBOTS:
                 for sentence in describe_moltbot(before, item):
+                    self._told.add(meta["uid"])
                     self._say(meta["name"], sentence)
             else:
                 for sentence in describe_device(before, item, admin):
                     self._say(str((item.get("spec") or {}).get("moltbot") or ""), sentence)
+
+    def present(self) -> list[tuple[str, str]]:
+        """(name, sentence) of every Moltbot that is as the last run left it, so that nothing was told of it."""
+        moltbots = [entry.item for entry in self.api.store.entries(MOLTBOTS)] if self.api is not None else []
+        untold = [item for item in moltbots if item["metadata"]["uid"] not in self._told]
+        return [(item["metadata"]["name"], sentence) for item in untold for sentence in describe_moltbot(None, item)]
 
     async def _announce(self, store: Store) -> None:
         """Wait until the pages are there, then set `links` and `ready`."""
@@ -236,6 +249,7 @@ class Supervisor:
                 while not (links := find_links(store, self.options.port, self.options.admin_port, NAMESPACE)):
                     position = store.history.end
                     await store.history.changed(position)
+                await asyncio.gather(*(accepted(link) for name, link in links.items() if name != ADMIN))
                 self.links = links
         self.ready.set()
 
@@ -264,6 +278,22 @@ async def listening(port: int) -> None:
         else:
             writer.close()
             return
+
+
+async def accepted(link: str) -> None:
+    """Until the router lets this link in: it learns of a Moltbot a moment after us. `/api/status` wakes nobody.
+
+    The router counts refusals by address (ten, and the person too would wait five minutes), so the few attempts come ever later.
+    """
+    place, token = urlsplit(link), link.partition("?token=")[2]
+    headers = {"Host": place.netloc, "Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        for attempt in range(ATTEMPTS):
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(f"http://127.0.0.1:{place.port}/api/status", headers=headers) as answer:
+                    if answer.status != 401:
+                        return
+            await asyncio.sleep(LOOK_SECONDS * 2**attempt)
 
 
 def operator_and_router(supervisor: Supervisor) -> Sequence[Program]:

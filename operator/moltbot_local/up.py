@@ -155,6 +155,8 @@ async def _tell_links(supervisor: "Supervisor", home: Home, teller: Teller, bega
         }
     )
     teller.links(supervisor.links, home.kubeconfig, time.monotonic() - began)
+    for subject, sentence in supervisor.present():
+        teller.say(subject, sentence)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -163,6 +163,7 @@ async def test_a_first_try_from_start_to_a_second_start(tmp_path: Path) -> None:
 
     async with up(home) as second:
         assert (await second.read_until(r"ada\s+http://localhost:\d+/\?token=(\S+)"))[1] in link
+        await second.read_until("ada is asleep")  # as it was left
         await second.cli("wake")
         await second.until_phase("Awake")
         status = json.loads(await second.cli("status", "ada", "-o", "json"))
