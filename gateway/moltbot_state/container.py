@@ -344,6 +344,7 @@ class Container:
             "lastSnapshot": self._known.last.to_json() if self._known else None,
             "lastEqual": format_time(self.last_equal) if self.last_equal else None,
             "conditions": self.conditions(),
+            "bucketRevision": self._settings.bucket_revision,
             "timings": dict(self.counters.timings),
         }
 

@@ -41,6 +41,7 @@ class StateSettings:
     bucket_kind: BucketKind = setting(BucketKind.S3, doc="What serves the bucket.")
     bucket_access_key_id: Secret = setting(doc="Access key id of the bucket.")
     bucket_secret_access_key: Secret = setting(doc="Secret access key of the bucket.")
+    bucket_revision: str = setting("", doc="What the operator calls this place with these keys; reported, so that it knows what we read.")
     gateway_url: str = setting(doc="Control of the gateway beside this container.", pattern=r"https://.+")
     backup_seconds: float = setting(
         300.0, doc="Period of the backup schedule; not asked for two of them, it snapshots by itself.", minimum=1

@@ -81,6 +81,7 @@ class Operator:
         self.world = World(clock)
         self.events = EventRecorder(kube, clock, instance=settings.lease_identity())
         self._calls = PodCalls(lambda: self._current.keys, self.world.moltbot_uid_of_pod, clock)
+        self.queue: WorkQueue[Key] = WorkQueue(self._work, clock, workers=settings.workers)
         self.reconciler = Reconciler(
             kube,
             self.world,
@@ -91,11 +92,12 @@ class Operator:
             installation=lambda: self._current.installation,
             keys=lambda: self._current.keys,
             policy=Policy(settings.base_domain, settings.public_port, settings.demo_model is DemoModel.FALLBACK),
+            enqueue=self.queue.add,
         )
         cluster = ClusterPort(kube, self.world, self.events, self.reconciler.observe, self.reconciler.record)
-        ports = Ports(cluster, PodGateway(self._calls, clock), PodState(self._calls, clock), clock, checkpoint)
-        self.reconciler.live_with(ports, self._calls.forget)
-        self.queue: WorkQueue[Key] = WorkQueue(self._work, clock, workers=settings.workers)
+        state = PodState(self._calls, clock)
+        ports = Ports(cluster, PodGateway(self._calls, clock), state, clock, checkpoint)
+        self.reconciler.live_with(ports, state, self._calls.forget)
         self._informer = Informer(self.world, self.queue.add, kube.connection, settings.watch_namespaces)
 
     async def _work(self, key: Key) -> Again:

@@ -200,16 +200,26 @@ class Family:
         """With the certificate's fingerprint and the hashes that roll the pod."""
         keys = self._keys()
         values = {"model": build_model_secret(plan)["data"], "keys": build_keys_secret(plan)["data"]}
-        chosen: Manifest = {"spec": _shaping(plan.spec), "model": values["model"], "problem": plan.model.problem}
+        chosen: Manifest = {
+            "spec": _shaping(plan.spec),
+            "model": values["model"],
+            "problem": plan.model.problem,
+            "bucket": plan.bucket is not None,
+        }
+        revision = ""
         if plan.bucket is not None:
-            # who holds the bucket's keys reads them at its start only
-            values["bucket"] = build_bucket_secret(plan, plan.bucket)["data"]
+            # not in the template: a changed bucket has the state container start again in place, and replaces no pod (rule 9)
             place = [plan.bucket.kind.value, plan.bucket.endpoint, plan.bucket.region, plan.bucket.name, plan.bucket.prefix]
-            values["place"] = chosen["place"] = place
-            chosen["bucket"] = values["bucket"]
+            revision = keys.keyed_hash([place, build_bucket_secret(plan, plan.bucket)["data"]])[:16]
         fingerprint = certificate.fingerprint if certificate is not None else ""
         chosen["certificate"] = fingerprint
-        return replace(plan, fingerprint=fingerprint, secrets_hash=keys.keyed_hash(values), inputs_hash=keys.keyed_hash(chosen))
+        return replace(
+            plan,
+            fingerprint=fingerprint,
+            secrets_hash=keys.keyed_hash(values),
+            inputs_hash=keys.keyed_hash(chosen),
+            bucket_revision=revision,
+        )
 
     async def _certificate(self, plan: Plan, findings: Findings, policy: Policy) -> Certificate | None:
         name = plan.children.certificate
@@ -273,7 +283,6 @@ def _shaping(spec: MoltbotSpec) -> Manifest:
         made["gateway"] = {name: value for name, value in gateway.items() if name not in ("egress", "http", "tokenSecretRef")}
     if spec.persistence is not None:
         persistence = spec.persistence.model_dump(by_alias=True, exclude_none=True, mode="json")
-        made["persistence"] = {
-            name: value for name, value in persistence.items() if name not in ("size", "deletionPolicy", "storageClassName")
-        }
+        elsewhere = ("size", "deletionPolicy", "storageClassName", "bucket")
+        made["persistence"] = {name: value for name, value in persistence.items() if name not in elsewhere}
     return made

@@ -170,6 +170,19 @@ class PodState:
             raise Unavailable("the state container answered without a snapshot that can be understood")
         return SnapshotTaken(answer.get("result") == "created", snapshot)
 
+    async def bucket_revision(self, pod: PodFacts, *, timeout: float) -> str | None:
+        """What the container calls the bucket that it read at its start; None when it does not say. Raises Unavailable."""
+        answer = await _ask(self._calls, pod, STATE_CONTROL_PORT, timeout)
+        revision = answer.get("bucketRevision")
+        return printable(revision, _WORD) if answer.get("podUid") == pod.uid and isinstance(revision, str) and revision else None
+
+    async def exit(self, pod: PodFacts, *, timeout: float) -> None:
+        """Have the container end: the kubelet starts it again in place, with what its references hold now. Raises Unavailable."""
+        try:
+            await self._calls.call(pod, STATE_CONTROL_PORT, "POST", "/exit", {}, timeout=timeout)
+        except Refused as refused:
+            raise Unavailable(printable(str(refused), _WORDS)) from refused
+
 
 async def _ask(calls: PodCalls, pod: PodFacts, port: int, timeout: float) -> dict[str, object]:
     try:

@@ -23,6 +23,7 @@ from moltbot_kube import BadRequest, Forbidden, Invalid, Kube, NotFound, Object
 from moltbot_kube import Conflict as KubeConflict
 from moltbot_kube.resources import MOLTBOTS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from moltbot_operator import tell
+from moltbot_operator.bucket_change import BucketChange, StateProcess
 from moltbot_operator.children import Children as ChildObjects
 from moltbot_operator.children import Findings, Raced, is_owned_by
 from moltbot_operator.cluster_facts import ClusterFacts
@@ -79,6 +80,7 @@ class _Known:
     sleep_obstacle: Obstacle | None = None
     written_at: float = field(default=float("-inf"))
     phase: str | None = None
+    host: str | None = None  # what it asked for in the last pass
 
 
 class Gone(Exception):
@@ -100,19 +102,22 @@ class Reconciler:
         installation: Callable[[], Installation],
         keys: Callable[[], DerivedKeys],
         policy: Policy,
+        enqueue: Callable[[Key], None],
     ) -> None:
         self._kube, self._world, self._secrets, self._events = kube, world, secrets, events
         self._cluster, self._clock, self._policy = cluster, clock, policy
-        self._installation, self._keys = installation, keys
+        self._installation, self._keys, self._enqueue = installation, keys, enqueue
         self._children = ChildObjects(kube, world, secrets, clock)
         self._family = Family(self._children, secrets, world, kube=kube, clock=clock, keys=keys)
         self._known: dict[Key, _Known] = {}
         self._lifecycle: LifecycleService | None = None
+        self._bucket_change: BucketChange | None = None
         self._forget: list[Callable[[str], None]] = []
 
-    def live_with(self, ports: Ports, forget: Callable[[str], None]) -> None:
+    def live_with(self, ports: Ports, state: StateProcess, forget: Callable[[str], None]) -> None:
         """Give it the lifecycle's ports, which in turn need `observe` and `record` of this object. `forget`: a Moltbot's uid is gone."""
         self._lifecycle = LifecycleService(ports)
+        self._bucket_change = BucketChange(state)
         self._forget = [forget, self._lifecycle.forget]
 
     # one pass
@@ -163,6 +168,7 @@ class Reconciler:
                 known.plan = plan
                 if known.obstacle is None:
                     await self._family.ensure_workload(plan, findings, awake=awake)
+                    await self._use_bucket(key, plan)
             except (Invalid, BadRequest, Forbidden) as error:
                 if isinstance(error, Forbidden) and error.namespace_terminating:
                     raise
@@ -182,6 +188,14 @@ class Reconciler:
             after = min(after or TROUBLE_SECONDS, TROUBLE_SECONDS)
         tick = (AWAKE_SECONDS if self._is_awake(key, known.uid) else ASLEEP_SECONDS) * (0.8 + random.random() / 5)  # noqa: S311 - spreads load
         return Again(min(after, tick) if after is not None else tick)
+
+    async def _use_bucket(self, key: Key, plan: Plan) -> None:
+        observed = self.observe(key)
+        pod = self._world.get(PODS, plan.children.pod, plan.namespace)
+        if pod is None or plan.bucket is None or self._bucket_change is None:
+            return
+        if observed is not None and observed.pod is not None and observed.pod.uid == pod["metadata"]["uid"]:
+            await self._bucket_change.apply(key, pod, plan.bucket_revision)
 
     async def _settle(self, key: Key, moltbot: Object, spec: MoltbotSpec, known: _Known, awake: bool) -> tuple[Effective, bool, Inputs]:
         """Read the Secrets that the spec names, as often as rule 10 says, and resolve."""
@@ -405,7 +419,17 @@ class Reconciler:
     def _exposure(self, key: Key, moltbot: Object, spec: MoltbotSpec, effective: Effective) -> tell.Exposure:
         host = wanted_host(key, spec.exposure.host if spec.exposure else None, effective.public_url, self._policy.base_domain)
         mine = self._claim(key, str(moltbot["metadata"]["uid"]), host)
+        known = self._known.get(key)
+        if known is not None and known.host != host:
+            self._tell_rivals(key, known.host, host)
+            known.host = host
         return decide_exposure(mine, effective.public_url, self._claims(), self._policy.base_domain, self._policy.public_port)
+
+    def _tell_rivals(self, key: Key, *hosts: str | None) -> None:
+        """Have those looked at that ask for a host which this one begins or ceases to ask for."""
+        for claim in list(self._claims()):
+            if claim.key != key and claim.host in hosts:
+                self._enqueue(claim.key)
 
     def _claims(self) -> Iterator[Claim]:
         """Hosts that Moltbots ask for besides their default ones."""
@@ -430,12 +454,16 @@ class Reconciler:
     def _drop(self, key: Key, known: _Known) -> None:
         del self._known[key]
         self._count_phase(known, None)
+        if known.host is not None:
+            self._tell_rivals(key, known.host)
         children = Children(key.name)
         names = {children.keys, children.model, children.bucket, children.certificate, children.gateway_token}
         if known.plan is not None:
             names |= set(secret_names(known.plan.spec))
         self._secrets.forget(key.namespace, names)
         self._family.forget(key)
+        if self._bucket_change is not None:
+            self._bucket_change.forget(key)
         self._children.sweep()
         for forget in self._forget:
             forget(known.uid)

@@ -37,6 +37,7 @@ def make_plan(spec: dict[str, Any], secrets: dict[str, dict[str, str]] | None = 
         "fingerprint": "f" * 64,
         "secrets_hash": "5" * 64,
         "inputs_hash": "1" * 64,
+        "bucket_revision": "b" * 16 if effective.bucket else "",
     }
     return Plan(**(values | changes))
 

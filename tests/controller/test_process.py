@@ -196,7 +196,7 @@ async def test_it_starts_looks_after_a_moltbot_and_stops_at_sigterm_with_the_lea
     await cluster.moltbot(spec={"secretsFrom": [{"name": "ada"}], "operatingMode": "Suspended"})
     process = await start(environment(cluster, MOLTBOT_LOG_LEVEL="debug"))
     try:
-        await cluster.until(MOLTBOTS, "ada", lambda found: found and (found.get("status") or {}).get("phase") == "Suspended")
+        await cluster.until(MOLTBOTS, "ada", lambda found: found and (found.get("status") or {}).get("phase") == "Suspended", 60)
         token = await cluster.secret_text("ada-gateway-token", "MOLTBOT_GATEWAY_TOKEN")
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):

@@ -263,17 +263,21 @@ async def test_deletion_policy_delete_takes_the_claim_along(cluster: Cluster) ->
         assert gone == {} or gone["metadata"]["deletionTimestamp"]
 
 
-async def test_one_host_used_by_two_belongs_to_the_older_and_the_later_disturbs_nothing(cluster: Cluster) -> None:
+async def test_one_host_used_by_two_belongs_to_the_older_and_goes_to_the_other_when_that_is_gone(cluster: Cluster) -> None:
     spec = {**DEMO, "operatingMode": "Suspended", "exposure": {"host": "bot.example"}}
     async with running(cluster) as run:
-        await cluster.moltbot(spec=spec)
-        await cluster.until(MOLTBOTS, "ada", lambda found: found and found.get("status", {}).get("host") == "bot.example")
-        await cluster.moltbot("zoe", spec=spec)
-        condition = await cluster.condition("Exposed", "HostConflict", "zoe")
-        assert f"Moltbot {cluster.namespace}/ada" in condition["message"]
+        both = [await cluster.moltbot(name, spec=spec) for name in ("ada", "zoe")]
+        first, second = (
+            one["metadata"]["name"] for one in sorted(both, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["uid"]))
+        )
+        condition = await cluster.condition("Exposed", "HostConflict", second)
+        assert f"Moltbot {cluster.namespace}/{first}" in condition["message"]
+        await cluster.until(MOLTBOTS, first, lambda found: found and found.get("status", {}).get("host") == "bot.example")
         await run.quiet()
-        assert "url" not in (await cluster.get(MOLTBOTS, "zoe"))["status"]
-        assert (await cluster.get(MOLTBOTS, "ada"))["status"]["host"] == "bot.example"
+        assert "url" not in (await cluster.get(MOLTBOTS, second))["status"]
+        await cluster.person.delete(MOLTBOTS, first, cluster.namespace)
+        await cluster.condition("Exposed", "Routed", second)
+        assert (await cluster.get(MOLTBOTS, second))["status"]["host"] == "bot.example"
 
 
 async def test_a_foreign_manager_is_named_and_not_fought(cluster: Cluster) -> None:

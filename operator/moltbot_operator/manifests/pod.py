@@ -163,7 +163,7 @@ def _resources(plan: Plan) -> Manifest:
 def _build_state(plan: Plan) -> Manifest:
     children = plan.children
     env = _common_env(plan, CONTAINER_STATE, PORT_STATE_METRICS)
-    for name in ("ENDPOINT", "REGION", "NAME", "PREFIX", "KIND"):
+    for name in ("ENDPOINT", "REGION", "NAME", "PREFIX", "KIND", "REVISION"):
         env.append(env_config(f"MOLTBOT_BUCKET_{name}", children.boot))
     env.append(env_secret("MOLTBOT_BUCKET_ACCESS_KEY_ID", children.bucket))
     env.append(env_secret("MOLTBOT_BUCKET_SECRET_ACCESS_KEY", children.bucket))

@@ -39,5 +39,6 @@ def build_boot_config(plan: Plan) -> Manifest:
             "MOLTBOT_BUCKET_NAME": plan.bucket.name,
             "MOLTBOT_BUCKET_PREFIX": plan.bucket.prefix,
             "MOLTBOT_BUCKET_KIND": plan.bucket.kind.value,
+            "MOLTBOT_BUCKET_REVISION": plan.bucket_revision,
         }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(plan, plan.children.boot, COMPONENT_GATEWAY), "data": data}
