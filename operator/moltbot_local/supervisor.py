@@ -249,7 +249,9 @@ class Supervisor:
                 while not (links := find_links(store, self.options.port, self.options.admin_port, NAMESPACE)):
                     position = store.history.end
                     await store.history.changed(position)
-                await asyncio.gather(*(accepted(link) for name, link in links.items() if name != ADMIN))
+                # One after the other: each that is let in clears the router's count of refusals.
+                for link in (link for name, link in links.items() if name != ADMIN):
+                    await accepted(link)
                 self.links = links
         self.ready.set()
 
