@@ -6,7 +6,6 @@ import http.client
 import os
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import in_turn, resident_mib, table
+from bench.measure import free_port, in_turn, resident_mib, table
 from moltbot_trust.keys import GATEWAY_PURPOSES, MasterKeys
 from tests.fakes.certificate import make_certificate
 
@@ -25,13 +24,6 @@ async def ok(_): return w.Response(text="ok")
 app.router.add_get("/readyz", ok)
 w.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
 """
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_ready(port: int, *, tls: bool, began: float) -> float:
@@ -68,12 +60,12 @@ def _measured(command: list[str], environment: dict[str, str], port: int, *, tls
 
 
 def _floor() -> dict[str, tuple[float, str]]:
-    port = _free_port()
+    port = free_port()
     return _measured([sys.executable, "-c", FLOOR], {**os.environ, "PORT": str(port)}, port, tls=False)
 
 
 def _gateway() -> dict[str, tuple[float, str]]:
-    port = _free_port()
+    port = free_port()
     certificate, private_key = make_certificate()
     uid = "00000000-0000-4000-8000-000000000001"
     ring = MasterKeys.generate().key_ring(GATEWAY_PURPOSES, uid)

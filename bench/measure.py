@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,3 +61,11 @@ def resident_mib(pid: int) -> float:
     """Resident memory of a process in MiB (Linux)."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - /proc
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,16 +15,9 @@ import time
 from pathlib import Path
 
 from bench.gateway_start import FLOOR
-from bench.measure import in_turn, resident_mib, table
+from bench.measure import free_port, in_turn, resident_mib, table
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_answered(port: int, path: str, began: float, expected: int) -> float:
@@ -67,7 +59,7 @@ def _floor() -> dict[str, tuple[float, str]]:
     processes = []
     try:
         for _ in range(3):
-            port = _free_port()
+            port = free_port()
             processes.append(subprocess.Popen([sys.executable, "-c", FLOOR], env={**os.environ, "PORT": str(port)}))
             _until_answered(port, "/readyz", time.monotonic(), 200)
         taken = time.monotonic() - began
@@ -80,7 +72,7 @@ def _floor() -> dict[str, tuple[float, str]]:
 
 def _run() -> dict[str, tuple[float, str]]:
     with tempfile.TemporaryDirectory() as home:
-        port, admin = _free_port(), _free_port()
+        port, admin = free_port(), free_port()
         environment = {**os.environ, "MOLTBOT_HOME": home}
         began = time.monotonic()
         command = [str(Path(sys.executable).parent / "moltbot"), "up", "-f", str(ROOT / "examples/quickstart.yaml")]
