@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from moltbot_kube import Kube, Object, Resource
-from moltbot_kube.resources import EVENTS, MOLTBOTS, NAMESPACES, PODS, SECRETS, STATEFUL_SETS, resource_of
+from moltbot_kube.resources import EVENTS, MOLTBOTS, NAMESPACES, PODS, STATEFUL_SETS, resource_of
 
 # A wake takes 2 s here; a slow machine gets many times that before a test gives up.
 SECONDS = 60.0
+# Where pods reach servers that the tests start here.
+FAKES_ADDRESS = os.environ.get("MOLTBOT_E2E_FAKES_ADDRESS", "10.90.0.1")
 DEMO: Mapping[str, Any] = {"model": {"name": "demo"}}
 
 
@@ -158,8 +160,8 @@ class Place:
         return int(((await self.get(STATEFUL_SETS, f"{name}-gateway")) or {})["spec"].get("replicas", 0))
 
     async def token(self, name: str) -> str:
-        """The gateway token, read as NOTES.txt tells."""
-        await self.until(SECRETS, f"{name}-gateway-token", bool)
+        """The gateway token, read as NOTES.txt tells once `kubectl get moltbots` shows the address."""
+        await self.until(MOLTBOTS, name, lambda found: ((found or {}).get("status") or {}).get("url"))
         encoded = await self.kubectl("get", "secret", f"{name}-gateway-token", "-o", "jsonpath={.data.MOLTBOT_GATEWAY_TOKEN}")
         return base64.b64decode(encoded).decode()
 
