@@ -120,8 +120,8 @@ class Pod(WithStatus):
 
 
 def _fixed(spec: Object) -> Object:
-    """A pod's spec without what may change. `nodeName` may be set once: the binding of this machine's only node."""
-    fixed = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations", "nodeName")}
+    """A pod's spec without what may change by the main door; `nodeName` is set by subresource `binding`."""
+    fixed = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
     for word in ("containers", "initContainers"):
         if word in fixed:
             fixed[word] = [{key: value for key, value in item.items() if key != "image"} for item in fixed[word]]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -61,11 +61,29 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             await client.delete(f"/api/v1/namespaces/{client.namespace}")
 
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="session")
+def shared_definition() -> Iterator[list[bool]]:
+    """On a cluster the definition is shared by all tests of a session, and removed at its end when one of them used it there."""
+    used: list[bool] = []
+    yield used
+
+    async def remove() -> None:
+        async with from_kubeconfig(Path(os.environ["KUBECONFIG"])) as client:
+            await client.delete(f"{CRDS}/widgets.{WIDGETS.group}")
+
+    if used:
+        asyncio.run(remove())
+
+
 @pytest.fixture
-async def widgets(client: Client) -> AsyncIterator[str]:
+async def widgets(client: Client, shared_definition: list[bool]) -> AsyncIterator[str]:
     """The path of a custom kind in the test's namespace."""
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    answer = await client.create(path, definition())
+    if not client.local:
+        shared_definition.append(True)
+    answer = await client.create(CRDS, definition())
     assert answer.code in (201, 409), answer
     kind = client.of(WIDGETS.group, "v1", "widgets")
 
