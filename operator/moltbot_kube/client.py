@@ -156,7 +156,7 @@ class Kube:
         """
         path = resource.path(_namespace(resource, obj), str(obj["metadata"]["name"]), subresource)
         query = {"fieldManager": field_manager, "force": "true" if force else ""}
-        return await self.request("PATCH", path, query=query, body=obj, content_type=_APPLY_PATCH)
+        return await self._patch(path, query, obj, _APPLY_PATCH)
 
     async def patch(
         self,
@@ -179,11 +179,14 @@ class Kube:
                 metadata["uid"] = uid
             patch = {**patch, "metadata": metadata}
         path = resource.path(namespace, name, subresource)
+        return await self._patch(path, {"fieldManager": field_manager}, patch, _MERGE_PATCH)
+
+    async def _patch(self, path: str, query: Mapping[str, str], body: Object, content_type: str) -> Object:
         try:
-            return await self.request("PATCH", path, query={"fieldManager": field_manager}, body=patch, content_type=_MERGE_PATCH)
+            return await self.request("PATCH", path, query=query, body=body, content_type=content_type)
         except Invalid as error:
-            if uid is not None and any(cause.field == "metadata.uid" for cause in error.causes):
-                # a patch knows no uid precondition: another uid reads as an edit of an immutable field
+            if (body.get("metadata") or {}).get("uid") and any(cause.field == "metadata.uid" for cause in error.causes):
+                # a patch knows no uid precondition: the uid of another object reads as an edit of an immutable field (422)
                 raise Conflict(str(error), status=error.status, reason=error.reason, causes=error.causes) from error
             raise
 
