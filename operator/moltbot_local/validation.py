@@ -150,11 +150,12 @@ def json_type(value: Any) -> str:
 
 def _string(raw: Object, value: str, path: str) -> list[FieldError]:
     faults = []
+    # Only the first of these is told.
     if "maxLength" in raw and len(value) > raw["maxLength"]:
         faults.append(FieldError("FieldValueTooLong", path, f"may not be more than {raw['maxLength']} bytes", value))
-    if "minLength" in raw and len(value) < raw["minLength"]:
+    elif "minLength" in raw and len(value) < raw["minLength"]:
         faults.append(_invalid(path, f"should be at least {raw['minLength']} chars long", value))
-    if "pattern" in raw and not _pattern(raw["pattern"]).search(value):
+    elif "pattern" in raw and not _pattern(raw["pattern"]).search(value):
         faults.append(_invalid(path, f"should match '{raw['pattern']}'", value))
     if "format" in raw and not _has_format(raw["format"], value):
         why = f"{path} in body must be of type {raw['format']}: {compact(value)}"

@@ -35,6 +35,10 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
     "rule with field": ({"mode": "A", "a": 95}, ["spec.a: Forbidden: a is too big"]),
     "too short": ({"mode": "A", "s": "a"}, ['spec.s: Invalid value: "a": spec.s in body should be at least 2 chars long']),
     "too long": ({"mode": "A", "s": "abcdef"}, ["spec.s: Too long: may not be more than 5 bytes", NOT_CHECKED]),
+    "too short, and not the pattern": (
+        {"mode": "A", "s": "A"},
+        ['spec.s: Invalid value: "A": spec.s in body should be at least 2 chars long'],
+    ),
     "pattern": ({"mode": "A", "s": "A1"}, ["spec.s: Invalid value: \"A1\": spec.s in body should match '^[a-z]+$'"]),
     "pattern and newline": ({"mode": "A", "s": "ab\n"}, ["spec.s: Invalid value: \"ab\\n\": spec.s in body should match '^[a-z]+$'"]),
     "too few": ({"mode": "A", "l": []}, ["spec.l: Invalid value: 0: spec.l in body should have at least 1 items"]),
