@@ -134,7 +134,7 @@ class _Resolver:
         if gateway.api_key_secret_ref is not None:
             authorization = self.reference("model.aiGateway.apiKeySecretRef", gateway.api_key_secret_ref)
         key = self._provider_key(model)
-        if (gateway.api_key_secret_ref and authorization is None) or (model.api_key_secret_ref and key is None):
+        if (gateway.api_key_secret_ref and authorization is None) or self._key_unusable(model, key):
             return self._broken(model)
         return ModelConnection(
             ModelAdapter.ANTHROPIC,
@@ -149,14 +149,20 @@ class _Resolver:
             return self.reference("model.apiKeySecretRef", model.api_key_secret_ref)
         return self.secret("ANTHROPIC_API_KEY")
 
+    def _key_unusable(self, model: Model, key: Secret | None) -> bool:
+        """One was named and cannot be used: asking without it would hide that."""
+        return key is None and (model.api_key_secret_ref is not None or "ANTHROPIC_API_KEY" in self.named.unusable)
+
     def _direct(self, model: Model) -> ModelConnection | None:
         """Explicit fields: they win over whatever the Secrets name."""
         if model.base_url is None and model.api_key_secret_ref is None:
             return None
         key = self._provider_key(model)
-        if model.api_key_secret_ref is not None and key is None:
+        if self._key_unusable(model, key):
             return self._broken(model)
         base_url = clean_base_url(model.base_url) if model.base_url else self._named_base_url()
+        if base_url is None:
+            return self._broken(model)
         return ModelConnection(ModelAdapter.ANTHROPIC, model.name or DEFAULT_MODEL, api_key=key, base_url=base_url)
 
     def _named_gateway(self, model: Model) -> ModelConnection | None:
@@ -203,20 +209,27 @@ class _Resolver:
 
     def _named_direct(self, model: Model) -> ModelConnection | None:
         key, base_url = self.secret("ANTHROPIC_API_KEY"), self._named_base_url()
+        if self._key_unusable(model, key) or base_url is None:
+            return self._broken(model)
         if key is None and not base_url:
             return None
         return ModelConnection(ModelAdapter.ANTHROPIC, model.name or DEFAULT_MODEL, api_key=key, base_url=base_url)
 
-    def _named_base_url(self) -> str:
+    def _named_base_url(self) -> str | None:
+        """ "" when none was named; None for one that cannot be used: the key must not go to the provider's own address then."""
+        if "ANTHROPIC_BASE_URL" in self.named.unusable:
+            return None
         url = self.named.values.get("ANTHROPIC_BASE_URL", "")
         if url and (why := url_problem(url)) is not None:
             self.invalid("ANTHROPIC_BASE_URL", why)
-            return ""
+            return None
         return clean_base_url(url)
 
     def _broken(self, model: Model) -> ModelConnection:
         """Something was configured and cannot be used: say so, rather than answer with something else."""
-        last = self.findings[-1] if self.findings else Finding(Reason.VALUE_INVALID, "the model's settings cannot be used")
+        named = [finding for finding in self.named.findings if finding.wrong and _about_model(finding.message)]
+        found = [*named, *self.findings]
+        last = found[-1] if found else Finding(Reason.VALUE_INVALID, "the model's settings cannot be used")
         return ModelConnection(ModelAdapter.NONE, model.name or DEFAULT_MODEL, problem=last.message, problem_reason=last.reason)
 
     # bucket
