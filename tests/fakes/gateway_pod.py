@@ -66,7 +66,7 @@ class FakeGatewayPod:
         for application, port in ((people, self.ports[0]), (control, self.ports[1])):
             runner = web.AppRunner(application, shutdown_timeout=0.05)
             await runner.setup()
-            await web.TCPSite(runner, self.host, port, ssl_context=context).start()
+            await web.TCPSite(runner, self.host, port, ssl_context=context, reuse_port=True).start()
             self._runners.append(runner)
             ports.append(int(runner.addresses[0][1]))
         self.ports = (ports[0], ports[1])
@@ -84,6 +84,11 @@ class FakeGatewayPod:
             writer = socket._writer
             if writer is not None and writer.transport is not None:
                 writer.transport.abort()
+
+    @property
+    def is_quiesced(self) -> bool:
+        """Whether nobody resumed it."""
+        return self.quiesced is not None
 
     def facts(self, **fields: object) -> PodFacts:
         certificate, _ = make_certificate(self.certificate_name)

@@ -132,6 +132,7 @@ def test_bad_networks_are_named() -> None:
     [
         ("/healthz", False, Target.HEALTH),
         ("/assets/a.js", True, Target.ASSET),
+        ("/favicon.ico", False, Target.ASSET),
         ("/_admin", False, Target.ADMIN),
         ("/_admin/api/x", True, Target.ADMIN),
         ("/_administrator", False, Target.POD),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from moltbot_router.path.facts import Instance, PodFacts, StatefulSetFacts
 from moltbot_router.path.ports import Denied, Unavailable
 from moltbot_router.path.readiness import Readiness, decide_state, explain, wants_one
-from moltbot_router.path.wake import HoldLimits, Memory, Step, WakeError, Waker, decide_step
+from moltbot_router.path.wake import HoldLimits, WakeError, Waker
+from moltbot_router.path.wake_step import Memory, Step, decide_step
 from tests.fakes.clock import FakeClock, settle
 from tests.router.cluster import ADA, MemoryCluster
 from tests.router.world import moltbot

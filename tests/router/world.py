@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import secrets
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -288,11 +289,10 @@ async def running_router(
         (pages / "assets" / "pages.css").write_text("body{}")
     cluster = MemoryCluster(clock)
     cluster.add(moltbot(verifiers=(make_verifier(master.key_ring(ROUTER_PURPOSES, "uid-ada"), TOKEN),)))
-    # The pods' ports are the same for every pod of a router: chosen once, free at this moment.
-    probe = FakeGatewayPod(master.key_ring(GATEWAY_PURPOSES, "uid-ada"), "probe", clock)
-    await probe.start()
-    ports = probe.ports
-    await probe.stop()
+    # The pods' ports are the same for every pod of a router. Bound and never listening, these sockets keep them from other processes'
+    # tests.
+    reserved = [reserve_port(), reserve_port()]
+    ports = (reserved[0].getsockname()[1], reserved[1].getsockname()[1])
     options: dict[str, Any] = {
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
@@ -311,3 +311,13 @@ async def running_router(
             await router.close()
             for pod in world.pods:
                 await pod.stop()
+            for held in reserved:
+                held.close()
+
+
+def reserve_port() -> socket.socket:
+    """A port of loopback that only sockets with SO_REUSEPORT can share."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1", 0))
+    return made

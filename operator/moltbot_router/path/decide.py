@@ -44,7 +44,7 @@ def classify(path: str, *, upgrade: bool) -> Target:
     """`path` without its query, as it came. Only exact forms are the router's: anything else is the pod's, behind every lock that has."""
     if path == "/healthz":
         return Target.HEALTH
-    if path.startswith("/assets/"):
+    if path.startswith("/assets/") or path == "/favicon.ico":  # browsers ask for the latter by themselves: no reason to wake anybody
         return Target.ASSET
     if path == "/_admin" or path.startswith("/_admin/"):
         return Target.ADMIN

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -22,10 +22,11 @@ from moltbot_protocol.errors import CloseCode, ErrorShape, FrameError, not_accep
 from moltbot_protocol.events import CHAT, SESSIONS_CHANGED, TICK_INTERVAL_MS, tick
 from moltbot_protocol.frames import Cancel, Event, Request, Response, answer, parse_client_frame, parse_server_frame, refuse, serialise
 from moltbot_protocol.hello import MAIN_SESSION
-from moltbot_protocol.methods import Asleep, Method, idempotency_key
+from moltbot_protocol.methods import Method
 from moltbot_router.path.asleep import answer_asleep
 from moltbot_router.path.dispatch import Route, Routing, decide_frame, decide_without_upstream
 from moltbot_router.path.facts import Instance, Key, PodFacts
+from moltbot_router.path.held import Frame, HeldFrames
 from moltbot_router.path.opening import Grant
 from moltbot_router.path.parking import Subscriptions
 from moltbot_router.path.ports import ClusterView
@@ -36,8 +37,8 @@ from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 from moltbot_trust.seals import Seal
 
-# Frames that one connection may have under way, and may have held; bytes of the held ones.
-MAX_PENDING, MAX_HELD, MAX_HELD_BYTES = 256, 32, 32 * 1024 * 1024
+# Frames that one connection may have under way.
+MAX_PENDING = 256
 # Sessions whose history was shown empty, remembered so that the page is told to load them.
 MAX_SHOWN_EMPTY = 16
 # A client that takes nothing for this long is dropped (seconds), as the official server drops a slow consumer.
@@ -63,25 +64,6 @@ class SessionServices:
     methods: RouterMethods
 
 
-@dataclass(slots=True)
-class _Frame:
-    """A request on its way. `deadline` in monotonic seconds: until then it may be held."""
-
-    request: Request
-    method: Method
-    size: int
-    deadline: float
-    order: int
-
-    @property
-    def work(self) -> bool:
-        return self.method.asleep is Asleep.WAKE
-
-    @property
-    def repeatable(self) -> bool:
-        return idempotency_key(self.method, self.request.params) is not None
-
-
 class Session:
     """`run` until the connection ends. `close` from outside ends it with a code."""
 
@@ -90,8 +72,8 @@ class Session:
         self._client, self._services = client, services
         self._upstream: UpstreamSocket | None = None
         self._pod: PodFacts | None = None
-        self._pending: OrderedDict[str, _Frame] = OrderedDict()
-        self._held: deque[_Frame] = deque()
+        self._pending: OrderedDict[str, Frame] = OrderedDict()
+        self._held = HeldFrames()
         self._subscriptions = Subscriptions()
         self._seq = 0
         self._own_ids = f"moltbot-{secrets.token_hex(8)}-"
@@ -194,8 +176,8 @@ class Session:
                 assert method is not None
                 deadline = self._services.clock.monotonic() + self._services.waker.limits.seconds
                 self._order += 1
-                frame = _Frame(request, method, size, deadline, self._order)
-                behind = frame.work and (self._barrier or self._resume is not None or self._work_held())
+                frame = Frame(request, method, size, deadline, self._order)
+                behind = frame.work and (self._barrier or self._resume is not None or self._held.work)
                 if routing.route is Route.HOLD or self._upstream is None or behind:
                     await self._hold(frame)
                 else:
@@ -211,14 +193,13 @@ class Session:
         now_ms = int(self._services.clock.epoch() * 1000)
         await self._answer(answer(request.id, answer_asleep(method.name, params, instance.moltbot, now_ms)))
 
-    async def _hold(self, frame: _Frame) -> None:
-        if len(self._held) >= MAX_HELD or sum(held.size for held in self._held) + frame.size > MAX_HELD_BYTES:
+    async def _hold(self, frame: Frame) -> None:
+        if not self._held.offer(frame):
             await self._answer(refuse(frame.request.id, unavailable("too many messages wait for this assistant", retry_after_ms=5000)))
             return
-        self._held.append(frame)
         self._stirred.set()
 
-    async def _forward(self, frame: _Frame) -> None:
+    async def _forward(self, frame: Frame) -> None:
         upstream = self._upstream
         if upstream is None:
             await self._hold(frame)
@@ -235,7 +216,7 @@ class Session:
             self._stirred.set()
 
     def _cancel(self, request_id: str) -> None:
-        self._held = deque(frame for frame in self._held if frame.request.id != request_id)
+        self._held.take([frame for frame in self._held if frame.request.id == request_id])
 
     # the upstream
 
@@ -254,15 +235,16 @@ class Session:
             except UpstreamLost:
                 self._services.waker.mark_lost(self.key, pod.uid)
                 await self._without_upstream()
-                await self._sleep_until_stirred(RETRY_SECONDS if self._work_held() else LOOK_AGAIN_SECONDS)
+                await self._sleep_until_stirred(RETRY_SECONDS if self._held.work else LOOK_AGAIN_SECONDS)
 
     async def _find_pod(self) -> PodFacts | None:
         """The pod to connect to now; waits for a wake while there is work. None: stay parked."""
         _, state, _ = self._look()
         if state.readiness is Readiness.AWAKE:
             return state.pod
-        if self._work_held():
-            seconds = max(0.0, min(frame.deadline for frame in self._held) - self._services.clock.monotonic())
+        if self._held.work:
+            now = self._services.clock.monotonic()
+            seconds = max(0.0, (self._held.earliest or now) - now)
             try:
                 return await self._services.waker.wait_open(self.key, reason="message", seconds=seconds)
             except WakeError as error:
@@ -306,7 +288,7 @@ class Session:
             await self._tell_to_load()
         while True:
             while self._held and not self._barrier and self._resume is None:
-                await self._forward(self._held.popleft())
+                await self._forward(self._held.pop())
             self._stirred.clear()
             await self._stirred.wait()
 
@@ -345,14 +327,10 @@ class Session:
             self._barrier.discard(frame.id)
             self._stirred.set()
 
-    def _not_accepted(self, frame: _Frame, quiesce_id: str) -> None:
+    def _not_accepted(self, frame: Frame, quiesce_id: str) -> None:
         """Race 1. Work that was sent behind this frame may be refused as well: nothing more is sent until all of it is answered (the
         barrier), so order is kept."""
-        if frame.work:
-            self._hold_again([frame])
-        elif self._upstream is not None:
-            # A read that a quiesced gateway refused: it counts as one of a sleeping pod.
-            self._held.append(frame)
+        self._held.put_back([frame])
         if self._resume is None and frame.request.id not in self._barrier:
             self._barrier = {request_id for request_id, pending in self._pending.items() if pending.work}
             self._resume = asyncio.create_task(self._resume_gateway(quiesce_id), name="resume")
@@ -373,14 +351,9 @@ class Session:
         self._resume = None
         self._stirred.set()
 
-    def _hold_again(self, frames: list[_Frame]) -> None:
-        """Back into the queue at their own places."""
-        self._held = deque(sorted((*self._held, *frames), key=lambda frame: frame.order))
-        self._stirred.set()
-
     async def _refused(self, pod: PodFacts, refused: UpstreamRefused) -> None:
         instance, _, _ = self._look()
-        if refused.not_accepted is not None and self._work_held() and instance is not None:
+        if refused.not_accepted is not None and self._held.work and instance is not None:
             try:
                 await self._services.gateways.resume(instance.moltbot, pod, refused.not_accepted)
                 return
@@ -391,7 +364,7 @@ class Session:
             self._log.warning("gateway refused the connection", status=refused.status)
         self._services.waker.mark_lost(self.key, pod.uid)
         await self._without_upstream()
-        await self._sleep_until_stirred(RETRY_SECONDS if self._work_held() else LOOK_AGAIN_SECONDS)
+        await self._sleep_until_stirred(RETRY_SECONDS if self._held.work else LOOK_AGAIN_SECONDS)
 
     async def _lost(self, pod: PodFacts) -> None:
         """Race 2."""
@@ -401,7 +374,7 @@ class Session:
         again = [frame for frame in under_way if frame.work and frame.repeatable]
         for frame in again:
             frame.deadline = self._services.clock.monotonic() + self._services.waker.limits.seconds
-        self._hold_again(again)
+        self._held.put_back(again)
         for frame in under_way:
             if frame not in again:
                 error = unavailable(
@@ -415,15 +388,11 @@ class Session:
 
     # what is held
 
-    def _work_held(self) -> bool:
-        return any(frame.work for frame in self._held)
-
     async def _without_upstream(self) -> None:
         """Reads that waited for an upstream are answered as the table says of a sleeping one: a read is no reason to wake."""
-        reads = [frame for frame in self._held if not frame.work]
+        reads = self._held.take([frame for frame in self._held if not frame.work])
         if not reads:
             return
-        self._held = deque(frame for frame in self._held if frame.work)
         instance, state, why = self._look()
         for frame in reads:
             if instance is None:
@@ -433,16 +402,14 @@ class Session:
     async def _refuse_held(self, error: WakeError, *, everything: bool) -> None:
         now = self._services.clock.monotonic()
         # The one whose deadline ended the wait is over even when the clock is a hair behind.
-        earliest = min((frame.deadline for frame in self._held), default=now)
-        over = [frame for frame in self._held if everything or frame.deadline <= max(now, earliest)]
-        self._held = deque(frame for frame in self._held if frame not in over)
+        over = self._held.take([frame for frame in self._held if everything or frame.deadline <= max(now, self._held.earliest or now)])
         shape = unavailable(error.why.message, retry_after_ms=error.retry_after * 1000, details={"reason": error.why.reason})
         for frame in over:
             await self._answer(refuse(frame.request.id, shape))
 
     async def _expire(self) -> None:
-        now = self._services.clock.monotonic()
-        if any(frame.deadline <= now for frame in self._held):
+        earliest = self._held.earliest
+        if earliest is not None and earliest <= self._services.clock.monotonic():
             _, _, why = self._look()
             await self._refuse_held(WakeError(why, failed=False, retry_after=5), everything=False)
 

@@ -1,6 +1,7 @@
 """Steps 4 to 6 of the wake path: hold, write 1 once for all waiters, follow the pod, ask it every 25 ms until it is open.
 
-One *flight* per Moltbot while anybody waits. What it does next is the pure `decide_step`; the flight carries it out. Races it is built for:
+One *flight* per Moltbot while anybody waits. What it does next is the pure `wake_step.decide_step`; the flight carries it out. Races it
+is built for:
 
 1. Two requests come at once: the flight is entered into the table before anything is awaited, so there is one.
 2. 1 is written over 1 (the cache was behind, or the operator was about to write 0): the answer's resourceVersion says how new a cached 0
@@ -15,12 +16,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from moltbot_api.conditions import Phase
-from moltbot_router.path.facts import Instance, Key, PodFacts
+from moltbot_router.path.facts import Key, PodFacts
 from moltbot_router.path.ports import ClusterError, ClusterView, ClusterWrites, Denied, Prober
-from moltbot_router.path.readiness import Readiness, State, Why, decide_state, explain, wants_one
+from moltbot_router.path.readiness import Readiness, State, Why, decide_state, explain
+from moltbot_router.path.wake_step import FIRST_WRITE_PAUSE, Memory, Step, decide_step
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
@@ -28,64 +29,12 @@ from moltbot_trust.logs import get_logger
 PROBE_SECONDS = 0.025
 # How many questions may be under way at once: a lost SYN must not be a back-off.
 PROBES_AT_ONCE = 4
-# Pauses between writes whose outcome is unknown (seconds, doubling).
-FIRST_WRITE_PAUSE, LAST_WRITE_PAUSE = 0.1, 2.0
+# The longest pause between writes whose outcome is unknown (seconds).
+LAST_WRITE_PAUSE = 2.0
 # A changed-nothing world is looked at again this often: no watch is trusted for ever (seconds).
 LOOK_AGAIN_SECONDS = 1.0
-# A wake that the operator calls failed is told as such after this long (seconds): the status may still be of the wake before.
-FAILED_GRACE_SECONDS = 3.0
 
 log = get_logger("moltbot_router.wake")
-
-
-class Step(Enum):
-    """What a flight does next."""
-
-    DONE = auto()
-    WRITE = auto()
-    PROBE = auto()
-    WAIT = auto()
-    FAIL = auto()
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a flight remembers between steps. Times are monotonic seconds."""
-
-    started: float
-    written_version: int | None = None
-    written: bool = False
-    write_after: float = 0.0
-    pause: float = FIRST_WRITE_PAUSE
-
-
-def decide_step(instance: Instance | None, open_pod: str | None, memory: Memory, now: float) -> Step:
-    """Pure: the whole order of a wake."""
-    if instance is None:
-        return Step.FAIL
-    state = decide_state(instance, open_pod)
-    match state.readiness:
-        case Readiness.SUSPENDED | Readiness.DELETING:
-            return Step.FAIL
-        case Readiness.AWAKE:
-            return Step.DONE
-        case _:
-            pass
-    if wants_one(instance) and _may_write(instance, memory, now):
-        return Step.WRITE
-    if instance.moltbot.phase == Phase.FAILED and now - memory.started >= FAILED_GRACE_SECONDS and not wants_one(instance):
-        return Step.FAIL
-    return Step.PROBE if state.readiness is Readiness.OPENING else Step.WAIT
-
-
-def _may_write(instance: Instance, memory: Memory, now: float) -> bool:
-    """Whether the cached 0 is newer than what was written, or that cannot be known and the pause is over."""
-    if not memory.written:
-        return now >= memory.write_after
-    seen = instance.statefulset.version if instance.statefulset is not None else None
-    if seen is not None and memory.written_version is not None:
-        return seen > memory.written_version or (seen == memory.written_version and now >= memory.write_after)
-    return now >= memory.write_after
 
 
 class WakeError(Exception):
@@ -339,7 +288,9 @@ class Waker:
                 asked = {task for task in asked if not task.done()}
                 if len(asked) < PROBES_AT_ONCE:
                     asked.add(asyncio.get_running_loop().create_task(ask()))
-                if await self._pause(flight, PROBE_SECONDS) and not opened:
+                await self._pause(flight, PROBE_SECONDS)
+                # Looked at every time: a change that comes in the same breath as the end of the pause must not be missed.
+                if not opened:
                     instance = self._view.instance(flight.key)
                     if not flight.waiters or instance is None or instance.pod != pod or instance.moltbot.phase == Phase.FAILED:
                         return
@@ -350,13 +301,10 @@ class Waker:
         self._open[flight.key] = pod.uid
         self._tell(flight.key)
 
-    async def _pause(self, flight: _Flight, seconds: float) -> bool:
-        """Until something changed (then True, and the flag is taken down) or the time is over."""
-        over = False
+    async def _pause(self, flight: _Flight, seconds: float) -> None:
+        """Until something may have changed, or the time is over."""
 
         def end(_: asyncio.Task[None]) -> None:
-            nonlocal over
-            over = True
             flight.changed.set()
 
         timer = asyncio.get_running_loop().create_task(self._clock.sleep(seconds))
@@ -367,7 +315,6 @@ class Waker:
             timer.remove_done_callback(end)
             timer.cancel()
         flight.changed.clear()
-        return not over
 
     def _settle(self, flight: _Flight, outcome: PodFacts | WakeError) -> None:
         # Out of the table first: who comes from now on starts a flight of their own rather than join one that has ended.
