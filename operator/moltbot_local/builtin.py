@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import strategies
+from . import strategies, workloads
 from .columns import COLUMNS
 from .crd import Definition
 from .resources import Registry, Resource, Strategy
@@ -80,10 +80,10 @@ def _builtin() -> list[Resource]:
         _kind("PersistentVolumeClaim", strategies.PersistentVolumeClaim(), "pvc"),
         _kind("PersistentVolume", strategies.PersistentVolume(), "pv", namespaced=False),
         _kind("Event", strategies.Event(), "ev", fields=_EVENT_FIELDS),
-        _kind("StatefulSet", strategies.StatefulSet(), "sts", group="apps", scale=_SCALE, categories=("all",)),
+        _kind("StatefulSet", workloads.StatefulSet(), "sts", group="apps", scale=_SCALE, categories=("all",)),
         _kind("ControllerRevision", plain, group="apps"),
-        _kind("CronJob", strategies.CronJob(), "cj", group="batch", categories=("all",)),
-        _kind("Job", strategies.Job(), group="batch", fields=(*_NAMES, "status.successful"), categories=("all",)),
+        _kind("CronJob", workloads.CronJob(), "cj", group="batch", categories=("all",)),
+        _kind("Job", workloads.Job(), group="batch", fields=(*_NAMES, "status.successful"), categories=("all",)),
         _kind("NetworkPolicy", strategies.NetworkPolicy(), "netpol", group="networking.k8s.io", plural="networkpolicies"),
         _kind("StorageClass", strategies.StorageClass(), "sc", group="storage.k8s.io", plural="storageclasses", namespaced=False),
         _kind("Lease", strategies.Lease(), group="coordination.k8s.io"),
