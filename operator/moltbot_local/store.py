@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import apply as server_side_apply
+from .claims import admit_claim
 from .clock import Clock, SystemClock, to_rfc3339
 from .decoding import decode
 from .errors import ApiError, FieldError, Invalid, already_exists, conflict, forbidden, not_found
@@ -271,6 +272,9 @@ class Store:
             writer = server_side_apply.Writer(manager, "Update", resource.api_version, "", to_rfc3339(self.clock.epoch()))
             server_side_apply.track(resource, None, new, writer)
         resource.strategy.prepare_create(new)
+        if resource.key == "persistentvolumeclaims":
+            # What the admission plugin DefaultStorageClass does.
+            admit_claim(new, (entry.item for entry in self.entries("storageclasses.storage.k8s.io")))
         self._refuse(resource, meta, [*validate_metadata(resource, new), *resource.strategy.validate(new)])
         if self.entry(resource.key, meta["name"], meta.get("namespace")) is not None:
             raise already_exists(resource.group, resource.plural, meta["name"])

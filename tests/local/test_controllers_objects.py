@@ -123,7 +123,9 @@ def claims(data: Path) -> Cluster:
 
 
 def storage_class(cluster: Cluster) -> None:
-    cluster.store.create("storageclasses.storage.k8s.io", {"metadata": {"name": "standard"}, "provisioner": "moltbot.dev/directory"})
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+    standard = {"metadata": {"name": "standard", "annotations": annotations}, "provisioner": "moltbot.dev/directory"}
+    cluster.store.create("storageclasses.storage.k8s.io", standard)
 
 
 def claim(**spec: Any) -> dict[str, Any]:
@@ -170,6 +172,15 @@ def test_a_claim_of_an_unknown_class_stays_pending_and_says_why(tmp_path: Path) 
     found = cluster.store.get("persistentvolumeclaims", "c", "default")
     assert found.get("status", {}).get("phase", "Pending") == "Pending"
     assert [e["message"] for e in cluster.store.list("events")] == ['storageclass.storage.k8s.io "fast" not found']
+
+
+def test_a_claim_without_a_default_class_stays_pending_without_one(tmp_path: Path) -> None:
+    cluster = claims(tmp_path)
+    cluster.store.create("persistentvolumeclaims", claim())
+    cluster.step()
+    found = cluster.store.get("persistentvolumeclaims", "c", "default")
+    assert "storageClassName" not in found["spec"]
+    assert [e["reason"] for e in cluster.store.list("events")] == ["FailedBinding"]
 
 
 def test_an_empty_store_removes_nobodys_data(tmp_path: Path) -> None:

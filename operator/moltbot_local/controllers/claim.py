@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..claims import CLASS, claim_directory
+from ..claims import claim_directory
 from ..clock import Clock
 from ..events import Recorder
 from ..history import Change
@@ -74,11 +74,11 @@ def decide_claim(
     if (claim.get("status") or {}).get("phase") == "Bound":
         return None
     wanted = spec.get("storageClassName")
-    if wanted == "" or spec.get("volumeName"):
+    if not wanted or spec.get("volumeName"):
         words = "no persistent volumes available for this claim and no storage class is set"
         return Explain("Normal", "FailedBinding", words)
-    if (CLASS if wanted is None else wanted) not in classes:
-        return Explain("Warning", "ProvisioningFailed", f'storageclass.storage.k8s.io "{wanted or CLASS}" not found')
+    if wanted not in classes:
+        return Explain("Warning", "ProvisioningFailed", f'storageclass.storage.k8s.io "{wanted}" not found')
     return Bind()
 
 
