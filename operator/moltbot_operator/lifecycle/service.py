@@ -223,7 +223,8 @@ class LifecycleService:
             memory.watch, memory.reports, memory.asked_at = None, Reports(), None
         elif memory.watch is None or memory.watch.pod_uid != pod.uid:
             memory.watch, memory.reports, memory.asked_at = begin_watch(pod, clock.monotonic()), Reports(), None
-        if pod is not None and memory.watch is not None and self._due(observed, memory, fresh=fresh, asked=actions.current is not None):
+        asked = actions.current is not None or bool(actions.news)  # also a refresh, which is done by now
+        if pod is not None and memory.watch is not None and self._due(observed, memory, fresh=fresh, asked=asked):
             memory.asked_at, memory.asked_pod = clock.monotonic(), pod
             memory.reports = await self._ask(observed)
             memory.watch = note_reports(memory.watch, pod, memory.reports, now=clock.now(), monotonic=clock.monotonic())
