@@ -185,7 +185,8 @@ def decide_backup(effective: Effective, last: life.LastBackup | None) -> Says:
         finding = effective.blocking[0]
         return Says(Truth.FALSE, finding.reason, f"{finding.message}.")
     words = (
-        "There is no bucket: name one in persistence.bucket, or put R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and CF_ACCOUNT_ID into a Secret."
+        "No bucket is set, so nothing is backed up. For backups name one in persistence.bucket, or put R2_ACCESS_KEY_ID, "
+        "R2_SECRET_ACCESS_KEY and CF_ACCOUNT_ID into a Secret of secretsFrom."
     )
     return Says(Truth.FALSE, Reason.NOT_CONFIGURED, words)
 

@@ -133,6 +133,17 @@ async def test_refused_action_says_what_to_do(router: FakeRouter, visitor: Visit
     await visitor.accessible("admin-error")
 
 
+async def test_memory_without_a_bucket_is_a_note_and_no_problem(router: FakeRouter, visitor: Visitor, ada: Document) -> None:
+    del ada["status"]["lastBackup"]
+    ada["status"]["conditions"][-1] = samples.condition("BackupReady", "False", "NotConfigured", "No bucket is set, so nothing is backed up.")
+    ada["snapshots"] = []
+    await enter(router, visitor)
+    backups = visitor.page.get_by_role("region", name="Conditions").get_by_role("listitem").filter(has_text="Backups")
+    await expect(backups).to_have_class("calm")
+    await expect(backups).to_contain_text("Note: Backups")
+    await expect(visitor.page.get_by_test_id("last-backup")).to_contain_text("No bucket is set")
+
+
 async def test_bad_conditions_come_first_with_reason_and_remedy(router: FakeRouter, visitor: Visitor, ada: Document) -> None:
     ada["status"]["phase"] = "Failed"
     ada["status"]["conditions"] += [samples.condition("Exposed", "False", "HostConflict", "Another Moltbot, work/ada, has this host.")]

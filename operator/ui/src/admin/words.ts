@@ -29,14 +29,18 @@ const CONDITIONS: Readonly<Record<string, string>> = {
   Degraded: "Health",
 };
 
+/** The reason of a condition about what nobody has asked for. */
+export const NOT_CONFIGURED = "NotConfigured";
+
 /** Conditions whose True is the bad or the passing state. */
 const TRUE_IS: Readonly<Record<string, Tone>> = { NameTaken: "bad", ForeignFields: "warn", Progressing: "warn", Degraded: "bad", Sleeping: "calm" };
 
 export const conditionWords = (type: string): string => CONDITIONS[type] ?? type.replace(/([a-z])([A-Z])/g, "$1 $2");
 
 export function conditionTone(type: string, status: string, reason = ""): Tone {
-  // Nobody asked for it: worth knowing, no fault.
-  if (status === "Unknown" || reason === "NotConfigured") return "warn";
+  // A choice, and no fault: memory on a volume needs no bucket.
+  if (reason === NOT_CONFIGURED) return "calm";
+  if (status === "Unknown") return "warn";
   const special = TRUE_IS[type];
   if (special !== undefined) return status === "True" ? special : "good";
   return status === "True" ? "good" : "bad";

@@ -5,7 +5,7 @@ import { now } from "../../web/clock";
 import { clockTime, span } from "../../web/times";
 import { backUp } from "../store";
 import type { Condition, Moltbot, Step, Wake } from "../types";
-import { bytesWords, causeWords, conditionTone, conditionWords, isMoving, millisecondsWords, partWords, phaseWords, reasonWords, sentence } from "../words";
+import { bytesWords, causeWords, conditionTone, conditionWords, isMoving, millisecondsWords, NOT_CONFIGURED, partWords, phaseWords, reasonWords, sentence } from "../words";
 import { Act, Ago, Section } from "./parts";
 
 /** How long each phase lasted: the newest is still going on. `steps` is newest first. */
@@ -67,7 +67,8 @@ export function Conditions({ conditions }: { conditions: Condition[] }) {
 }
 
 export function Backups({ moltbot }: { moltbot: Moltbot }) {
-  const { lastBackup, snapshots } = moltbot;
+  const { conditions, lastBackup, snapshots } = moltbot;
+  const hasNoBucket = conditions.some((one) => one.type === "BackupReady" && one.reason === NOT_CONFIGURED);
   const isUnderWay = snapshots.some((one) => one.phase === "Pending");
   return (
     <Section
@@ -86,7 +87,9 @@ export function Backups({ moltbot }: { moltbot: Moltbot }) {
         </strong>
         <span class="muted small">
           {lastBackup === undefined
-            ? "No backup has been verified yet."
+            ? hasNoBucket
+              ? "No bucket is set, so nothing is backed up."
+              : "No backup has been verified yet."
             : `last found equal to the bucket${lastBackup.bytes === undefined ? "" : ` · ${bytesWords(lastBackup.bytes)}`}`}
         </span>
       </p>
