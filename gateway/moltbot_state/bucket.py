@@ -28,7 +28,7 @@ from moltbot_state.errors import (
 from moltbot_trust.redaction import Secret
 
 # A cold connection to another continent takes under a second; one that a NetworkPolicy drops never comes.
-CONNECT_TIMEOUT_SECONDS = 5
+CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
 # Small files are one request each, so a restore is as fast as requests overlap; more threads than this only wait for the interpreter.

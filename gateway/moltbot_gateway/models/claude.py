@@ -47,9 +47,10 @@ class Connection:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds. `silence`: no byte (the API pings a quiet stream); `quiet`: pings, but no event."""
+    """Seconds. `connect`: TCP asks a third time after 3 s, and whoever waits for an answer is told after four of these; `silence`: no byte
+    (the API pings a quiet stream); `quiet`: pings, but no event."""
 
-    connect: float = 10.0
+    connect: float = 4.0
     silence: float = 60.0
     quiet: float = 180.0
 
