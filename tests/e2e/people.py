@@ -97,7 +97,7 @@ async def open_visitor(doors: Doors, place: Place, name: str) -> AsyncIterator[V
         yield visitor
     finally:
         await context.close()
-    assert visitor.unexpected() == [], "the page complained"
+    assert visitor.unexpected() == [], f"the page complained: {visitor.unexpected()}"
 
 
 @asynccontextmanager

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moltbot_kube import Kube
-from moltbot_kube.resources import DEPLOYMENTS, NAMESPACES, SECRETS, STATEFUL_SETS
+from moltbot_kube.resources import DEPLOYMENTS, NAMESPACES, SECRETS
 from tests.e2e.cluster import Place, command, until
 
 ROOT = Path(__file__).parents[2]
 CHART = str(ROOT / "charts/moltbot-operator")
 NAME, NAMESPACE = "moltbot", "moltbot-system"
-ROUTER_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:moltbot-router"
 
 
 def image_values() -> list[str]:
@@ -84,6 +83,3 @@ async def open_release(person: Kube) -> AsyncIterator[Release]:
     finally:
         await command("helm", "uninstall", NAME, "-n", NAMESPACE, "--wait", "--ignore-not-found")
         await person.delete(NAMESPACES, NAMESPACE)
-
-
-__all__ = ["CHART", "NAME", "NAMESPACE", "ROUTER_ACCOUNT", "STATEFUL_SETS", "Release", "image_values", "install", "open_release"]
