@@ -2,14 +2,15 @@
 
 import contextlib
 import errno
+import hashlib
 import ipaddress
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
 SHARED = "127.0.0.1"
-# 127.77.0.0/16: far from what resolvers (127.0.0.53) and people (127.0.1.1) use.
-POOL = ipaddress.ip_network("127.77.0.0/16")
+# 127.64.0.0/10: far from what resolvers (127.0.0.53) and people (127.0.1.1) use.
+POOL = ipaddress.ip_network("127.64.0.0/10")
 
 
 def whole_loopback_answers() -> bool:
@@ -24,7 +25,8 @@ def whole_loopback_answers() -> bool:
 class Addresses:
     """Hands out addresses in turn, so that one that was given back is not soon somebody else's (rule 3: an address may be re-used).
 
-    `kept`: a file that remembers the last one over a restart; None forgets.
+    `kept`: a file that remembers the last one over a restart; None forgets. Two of these on one machine begin at different places
+    of the pool (its path decides), and an address whose ports another program has is passed over.
     """
 
     def __init__(self, *, distinct: bool, kept: Path | None = None) -> None:
@@ -32,7 +34,8 @@ class Addresses:
         self._kept = kept
         self.last = 0
         self.used: set[str] = set()
-        if kept is not None and kept.exists():
+        if kept is not None:
+            self.last = int.from_bytes(hashlib.sha256(str(kept.absolute()).encode()).digest()[:4], "big") % POOL.num_addresses
             with contextlib.suppress(OSError, ValueError):
                 self.last = int(kept.read_text()) % POOL.num_addresses
 
@@ -42,20 +45,21 @@ class Addresses:
         if self.distinct and ipaddress.ip_address(address) in POOL:
             self.last = max(self.last, int(ipaddress.ip_address(address)) - int(POOL[0]))
 
-    def take(self) -> str:
+    def take(self, ports: Iterable[int] = ()) -> str:
+        """An address of which none of these ports is taken."""
         if not self.distinct:
             return SHARED
         size = POOL.num_addresses
         for step in range(1, size):
             index = (self.last + step) % size
             address = str(POOL[index])
-            if index % 256 not in (0, 255) and address not in self.used:
+            if index % 256 not in (0, 255) and address not in self.used and not taken_ports(address, ports):
                 self.last = index
                 self.used.add(address)
                 if self._kept is not None:
                     self._kept.write_text(str(index))
                 return address
-        raise RuntimeError("every address of 127.77.0.0/16 is in use")
+        raise RuntimeError(f"every address of {POOL} is in use")
 
     def give_back(self, address: str) -> None:
         self.used.discard(address)

@@ -164,7 +164,7 @@ class PodWorker:
             )
             machine.recorder.normal(pod, "Scheduled", f"Successfully assigned {self.spec.namespace}/{self.spec.name} to {NODE}")
         if not self.address:
-            self.address = machine.addresses.take()
+            self.address = machine.addresses.take([port for _, port in sockets(self.spec.containers)])
             # The address is told before anything else is done: who waits for the pod waits for that.
             self._tell(pod, Decision())
         if self.volumes is not None and not self.sources_changed:
