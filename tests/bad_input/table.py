@@ -467,7 +467,6 @@ MODELS = (
             Says("Ready", "True", "Serving"),
         ),
         runs=True,
-        where=LOCAL,
         mend="Correct the key in the Secret; the pod is replaced by itself, and the question stays in the conversation.",
     ),
 )

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from moltbot_kube import Kube
-from tests.bad_input.stage import PATIENCE, Stage, arrange, check, remove
+from tests.bad_input.stage import PATIENCE, Stage, arrange, check, namespace_of, remove
 from tests.bad_input.table import TABLE, Row, Where
 from tests.fakes.anthropic_api import FakeAnthropic
 from tests.fakes.s3 import S3Server
@@ -48,7 +48,7 @@ class Machine:
             "S3": self.s3.endpoint,
             "BUCKET": self.s3.bucket,
         }
-        return Stage(self.kube, f"bad-{row.id}", values, self.port, self.s3.client())
+        return Stage(self.kube, namespace_of(row), values, self.port, self.s3.client())
 
     def begin(self, rows: list[Row]) -> None:
         """Play them all at once: waiting for one is then waiting for all."""

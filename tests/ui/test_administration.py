@@ -135,7 +135,7 @@ async def test_refused_action_says_what_to_do(router: FakeRouter, visitor: Visit
 
 async def test_memory_without_a_bucket_is_a_note_and_no_problem(router: FakeRouter, visitor: Visitor, ada: Document) -> None:
     del ada["status"]["lastBackup"]
-    ada["status"]["conditions"][-1] = samples.condition("BackupReady", "False", "NotConfigured", "No bucket is set, so nothing is backed up.")
+    ada["status"]["conditions"][-1] = samples.condition("BackupReady", "False", "NotConfigured", "No bucket is set.")
     ada["snapshots"] = []
     await enter(router, visitor)
     backups = visitor.page.get_by_role("region", name="Conditions").get_by_role("listitem").filter(has_text="Backups")
