@@ -4,13 +4,16 @@ import contextlib
 import errno
 import hashlib
 import ipaddress
+import itertools
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SHARED = "127.0.0.1"
 # 127.64.0.0/10: far from what resolvers (127.0.0.53) and people (127.0.1.1) use.
 POOL = ipaddress.ip_network("127.64.0.0/10")
+# So many addresses are looked at for one whose ports are free.
+TRIES = 16
 
 
 def whole_loopback_answers() -> bool:
@@ -46,20 +49,28 @@ class Addresses:
             self.last = max(self.last, int(ipaddress.ip_address(address)) - int(POOL[0]))
 
     def take(self, ports: Iterable[int] = ()) -> str:
-        """An address of which none of these ports is taken."""
+        """An address of which none of these ports is taken, where one is found soon: a program on 0.0.0.0 takes a port of them all,
+        and the kubelet then says so.
+        """
         if not self.distinct:
             return SHARED
+        free = list(itertools.islice(self._unused(), TRIES))
+        if not free:
+            raise RuntimeError(f"every address of {POOL} is in use")
+        address = next((address for address in free if not taken_ports(address, ports)), free[0])
+        self.last = int(ipaddress.ip_address(address)) - int(POOL[0])
+        self.used.add(address)
+        if self._kept is not None:
+            self._kept.write_text(str(self.last))
+        return address
+
+    def _unused(self) -> Iterator[str]:
+        """The addresses that no pod of ours has, in turn after the last one."""
         size = POOL.num_addresses
         for step in range(1, size):
             index = (self.last + step) % size
-            address = str(POOL[index])
-            if index % 256 not in (0, 255) and address not in self.used and not taken_ports(address, ports):
-                self.last = index
-                self.used.add(address)
-                if self._kept is not None:
-                    self._kept.write_text(str(index))
-                return address
-        raise RuntimeError(f"every address of {POOL} is in use")
+            if index % 256 not in (0, 255) and str(POOL[index]) not in self.used:
+                yield str(POOL[index])
 
     def give_back(self, address: str) -> None:
         self.used.discard(address)
