@@ -208,13 +208,23 @@ async def until_known(stage: Stage, row: Row) -> None:
             await stage.until(f"{kept['metadata']['name']} of {row.id} is looked after", holds)
 
 
+class PatientWire(Wire):
+    """A first turn loads the SDK while other rows start their pods."""
+
+    async def receive(self) -> dict[str, Any]:
+        message = await asyncio.wait_for(self.socket.receive(), PATIENCE)
+        assert message.type is aiohttp.WSMsgType.TEXT, (message.type, message.data, message.extra)
+        frame: dict[str, Any] = json.loads(message.data)
+        return frame
+
+
 async def ask_it(stage: Stage) -> None:
     """A person's device is approved, and says something; what comes instead of an answer is kept."""
     await stage.phase("Awake")
     device, token = Browser(), await stage.token()
     async with aiohttp.ClientSession() as http:
         async with http.ws_connect(f"http://127.0.0.1:{stage.port}/", headers={"Host": stage.host()}) as socket:
-            assert (await Wire(socket).connect(device, token=token))["error"]["code"] == "NOT_PAIRED"
+            assert (await PatientWire(socket).connect(device, token=token))["error"]["code"] == "NOT_PAIRED"
         name = f"ada-{device.id}"
         found = await stage.kube.get(MOLTBOT_DEVICES, name, stage.namespace)
         assert found is not None
@@ -225,7 +235,7 @@ async def ask_it(stage: Stage) -> None:
 
         async def connects() -> tuple[bool, object]:
             async with http.ws_connect(f"http://127.0.0.1:{stage.port}/", headers={"Host": stage.host()}) as socket:
-                wire = Wire(socket)
+                wire = PatientWire(socket)
                 answer = await wire.connect(device, token=token)
                 if not answer["ok"]:
                     return False, answer
