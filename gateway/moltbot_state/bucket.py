@@ -100,9 +100,12 @@ class Bucket:
 
     def get(self, key: str, limit: int) -> tuple[bytes, str]:
         """Content and ETag. At most `limit` + 1 bytes are read, so that a longer one is told by its length. Raises NotFound."""
+        answered = False
 
         def read() -> tuple[bytes, str]:
+            nonlocal answered
             answer = self._client.get_object(Bucket=self.place.name, Key=self.place.prefix + key)
+            answered = True
             with answer["Body"] as body:
                 content = body.read(limit + 1)
                 if answer["ContentLength"] <= limit and len(content) != answer["ContentLength"]:
@@ -110,11 +113,12 @@ class Bucket:
             return content, str(answer["ETag"])
 
         for attempt in range(1, BODY_ATTEMPTS + 1):
+            answered = False
             try:
                 content, etag = self._call("read", key, read)
                 return content, etag
             except BucketUnreachable:
-                if attempt == BODY_ATTEMPTS:
+                if attempt == BODY_ATTEMPTS or not answered:  # boto3 has asked often enough for an answer at all
                     raise
         raise AssertionError("not reached")
 
