@@ -221,7 +221,7 @@ async def _read_json(request: web.BaseRequest) -> Document:
         return {}
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("the body is not JSON") from error
     if not isinstance(document, dict):
         raise ValueError("the body must be a JSON object")  # noqa: TRY004 - one kind of error for the caller

@@ -363,7 +363,10 @@ async def _read_login(request: web.BaseRequest) -> tuple[str, str, bool]:
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8") from error
     if kind == "application/json":
-        document = json.loads(text)
+        try:
+            document = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(document, dict):
             raise ValueError("a JSON object is needed")
         return str(document.get("token") or "").strip(), str(document.get("next") or "/"), True
