@@ -88,7 +88,6 @@ SESSIONS_DELETE = shape({"key": SESSION_KEY}, agentId=_NAME, deleteTranscript=bo
 
 MODELS_LIST = shape(view=text(1, 64), agentId=_NAME, provider=_NAME, sessionKey=SESSION_KEY, includeUnavailable=boolean())
 AGENT_IDENTITY_GET = shape(agentId=nullable(_NAME), sessionKey=nullable(SESSION_KEY))
-BY_SESSION = shape({"sessionKey": SESSION_KEY}, agentId=_NAME)
 TASKS_LIST = Shape({}, {"limit": integer(1), "offset": integer(0)}, open=True)
 COMMANDS_LIST = Shape({}, {"agentId": _NAME}, open=True)
 

@@ -83,7 +83,6 @@ class Reason(StrEnum):
     CLAIM_MISSING = "ClaimMissing"
     CLAIM_IN_USE = "ClaimInUse"
     CLAIM_ADOPTED = "ClaimAdopted"
-    CLAIM_RETAINED = "ClaimRetained"
     NO_STORAGE_CLASS = "NoStorageClass"
     NO_BUCKET_FOR_EPHEMERAL = "NoBucketForEphemeral"
     DATABASE_DAMAGED = "DatabaseDamaged"
@@ -133,7 +132,6 @@ class Reason(StrEnum):
     CHANGED_BY_ADMISSION = "ChangedByAdmission"
     # NameTaken, ForeignFields
     NAME_TAKEN = "NameTaken"
-    NOT_TAKEN = "NotTaken"
     FOREIGN_FIELDS = "ForeignFields"
     # events about what a person asked for
     ACTION_DONE = "ActionDone"
@@ -142,4 +140,3 @@ class Reason(StrEnum):
     ACTION_SUPERSEDED = "ActionSuperseded"
     WOKE = "Woke"
     FELL_ASLEEP = "FellAsleep"
-    TOKEN_CREATED = "TokenCreated"

@@ -32,7 +32,6 @@ COMPONENT_BACKUP = "backup"
 ANNOTATION_HASH = "moltbot.dev/hash"
 ANNOTATION_CERTIFICATE = "moltbot.dev/certificate"
 ANNOTATION_SECRETS = "moltbot.dev/secrets"
-ANNOTATION_RESTORE = "moltbot.dev/restore"
 # on the pod template: hash of what a person chose (spec, Secrets), so that an upgrade of ours can be told from a change of theirs
 ANNOTATION_INPUTS = "moltbot.dev/inputs"
 # a retained claim remembers whose it was
@@ -43,7 +42,6 @@ ANNOTATION_WAKE = "moltbot.dev/wake"
 ANNOTATION_SLEEP = "moltbot.dev/sleep"
 ANNOTATION_RESTART = "moltbot.dev/restart"
 ANNOTATION_REFRESH = "moltbot.dev/refresh"
-ACTION_ANNOTATIONS = (ANNOTATION_WAKE, ANNOTATION_SLEEP, ANNOTATION_RESTART, ANNOTATION_REFRESH)
 
 # --- ports of the gateway pod
 PORT_GATEWAY = 18789

@@ -8,8 +8,6 @@ from typing import Any
 from .resources import Column, Object
 
 NONE = "<none>"
-# Marks a cell that is a time: the table shows how long ago it was.
-Age = str
 
 
 def _get(item: Any, path: str, default: Any = None) -> Any:

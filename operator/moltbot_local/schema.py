@@ -34,7 +34,6 @@ class Schema:
     is_set: bool = False
     # Strategic merge patch: the key of a list that is merged ("" for lists of scalars), None: replaced.
     merge_key: str | None = None
-    retain_keys: bool = False
     # Unknown fields are kept.
     open: bool = False
     nullable: bool = True
@@ -131,7 +130,6 @@ def shape_names() -> list[str]:
 
 
 def _type(text: str) -> Schema:
-    retain = text.endswith("^")
     text = text.removesuffix("^")
     if text in _SCALARS:
         return Schema(_SCALARS[text])
@@ -143,7 +141,7 @@ def _type(text: str) -> Schema:
         return shape(text)
     inner, tilde, merge_key = text[1:-1].partition("~")
     inner, _, keys = inner.partition("|")
-    schema = Schema("list", items=_type(inner), retain_keys=retain)
+    schema = Schema("list", items=_type(inner))
     if keys == "*":
         schema.is_set = True
     elif keys:

@@ -65,11 +65,6 @@ def find_drift(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]
     return found
 
 
-def is_drifted(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Whether `find_drift` finds anything."""
-    return bool(find_drift(desired, live))
-
-
 def _is_zero(value: object) -> bool:
     return value is None or value is False or value in (0, "", {}, [])
 

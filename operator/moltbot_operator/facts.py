@@ -50,7 +50,6 @@ def pod_facts(obj: Object) -> PodFacts:
         ip=str(status["podIP"]) if status.get("podIP") else None,
         phase=str(status.get("phase") or "Pending"),
         ready=ready.get("status") == "True",
-        ready_changed_at=parse_time(ready.get("lastTransitionTime")),
         deletion_at=parse_time(metadata.get("deletionTimestamp")),
         revision=labels.get("controller-revision-hash"),
         inputs=annotations.get(ANNOTATION_INPUTS),

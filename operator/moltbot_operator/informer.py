@@ -49,7 +49,6 @@ CHILDREN: tuple[Resource, ...] = (
     CRON_JOBS,
     NETWORK_POLICIES,
 )
-OWN: tuple[Resource, ...] = (MOLTBOTS, MOLTBOT_SNAPSHOTS)
 
 
 Post = Callable[[Callable[[], object]], None]

@@ -1,4 +1,4 @@
-"""Rule 1: `is_drifted(desired, live)`. Each case is something that an API server does to what it is sent, or somebody to what is there."""
+"""Rule 1: `find_drift(desired, live)`. Each case is something that an API server does to what it is sent, or somebody to what is there."""
 
 from __future__ import annotations
 

@@ -42,7 +42,6 @@ POD = PodFacts(
     ip="10.0.0.9",
     phase="Running",
     ready=True,
-    ready_changed_at=ago(3590),
     revision="r-1",
     inputs="i-1",
     node="n-1",

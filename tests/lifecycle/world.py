@@ -114,7 +114,6 @@ class World:
         self.late_bump_at: float | None = None
         self.interleave: Callable[[str], Awaitable[None]] = _nothing
         self.scaled_down = 0
-        self.scaled_up = 0
         self.forced_turns = 0
         self.events: list[tuple[str, str]] = []
         self.finished: dict[str, SnapshotOutcome] = {}
@@ -284,7 +283,6 @@ class World:
             return
         believed = self.replicas if self.router_replicas is None else self.router_replicas
         if believed == 0:
-            self.scaled_up += 1
             self.write_scale(1)  # over a 1 it changes nothing, not even the resourceVersion
         for message in sorted(self.held):
             if self._admit(message) and not lose_answer:

@@ -37,7 +37,6 @@ class Mount:
     volume: str
     path: str
     sub_path: str = ""
-    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,9 +117,7 @@ def parse_probe(data: Mapping[str, Json] | None) -> Probe | None:
 
 
 def parse_container(data: Mapping[str, Json], *, init: bool) -> Container:
-    mounts = tuple(
-        Mount(m["name"], m["mountPath"], m.get("subPath") or "", bool(m.get("readOnly"))) for m in data.get("volumeMounts") or ()
-    )
+    mounts = tuple(Mount(m["name"], m["mountPath"], m.get("subPath") or "") for m in data.get("volumeMounts") or ())
     return Container(
         name=data["name"],
         image=data["image"],

@@ -92,13 +92,12 @@ class Finished:
 class Handshake:
     """One attempt. `id` is new for every attempt (an id that was resumed is spent).
 
-    `ordinary`: there is a bucket. `final`: and the state is not on a volume. Both false: steps 2 and 4 are passed over.
-    `consent`: the gateway is asked to quiesce and commit; `keep`: there may be something in the state that the bucket lacks.
+    `final`: there is a bucket with something to keep in it, and the state is not on a volume; otherwise step 4 is passed over.
+    `consent`: the gateway is asked to quiesce and commit.
     """
 
     id: str
     sleep: Sleep
-    ordinary: bool
     final: bool
     step: Step
     consent: bool
@@ -124,7 +123,7 @@ def begin_handshake(handshake_id: str, sleep: Sleep, *, has_bucket: bool, on_vol
         step = Step.QUIESCE
     else:
         step = Step.FINAL_SNAPSHOT if final else Step.RECORD
-    return Handshake(id=handshake_id, sleep=sleep, ordinary=keep, final=final, step=step, consent=sleep.consent)
+    return Handshake(id=handshake_id, sleep=sleep, final=final, step=step, consent=sleep.consent)
 
 
 def advance(handshake: Handshake, answer: Answer, *, sent_at: float, now: float) -> Handshake | Stopped | Finished:

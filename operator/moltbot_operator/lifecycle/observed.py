@@ -100,7 +100,7 @@ class ContainerFacts:
 class PodFacts:
     """The pod `<name>-gateway-0`, only when its owner is the present StatefulSet.
 
-    `deletion_at` is `deletionTimestamp`: the moment at which its grace is over. `ready_changed_at`: the Ready condition's last transition.
+    `deletion_at` is `deletionTimestamp`: the moment at which its grace is over.
     `certificate` is the fingerprint (hex) that connections to it are pinned to, `None`: no annotation, so it cannot be talked to.
     """
 
@@ -109,7 +109,6 @@ class PodFacts:
     ip: str | None = None
     phase: str = "Pending"
     ready: bool = False
-    ready_changed_at: datetime | None = None
     deletion_at: datetime | None = None
     revision: str | None = None
     inputs: str | None = None

@@ -50,11 +50,6 @@ class Statics:
                 if path.is_file() and path.suffix in _TYPES and path.stat().st_size <= MAX_FILE_BYTES:
                     self._files["/" + path.relative_to(directory).as_posix()] = _read(path)
 
-    @property
-    def built(self) -> bool:
-        """Whether the Control UI is there."""
-        return "/index.html" in self._files
-
     def asset(self, request: web.BaseRequest, path: str) -> web.Response:
         """`/assets/…`, before any lock and alike on every host."""
         file = self._files.get(path)
