@@ -25,7 +25,7 @@ function Locked() {
       <Mark size={44} />
       <h1>Administration</h1>
       <p class="muted">It opens with a key of its own. This command opens it in your browser, key and all:</p>
-      <Command>moltbot admin</Command>
+      <Command>moltbot admin --open</Command>
       <form onSubmit={(event) => void submit(event)}>
         <div>
           <label class="label" for="key">

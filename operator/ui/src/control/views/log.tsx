@@ -139,7 +139,7 @@ function Welcome() {
       <Mark size={56} />
       <h2>{name === "" ? "How can I help?" : `Hello, I'm ${name}.`}</h2>
       <p class="muted">
-        Ask anything, or give me something to do. What we say stays in your own cluster, and I remember it, also after I slept.
+        Ask anything, or give me something to do. I remember what we say, also after I slept.
       </p>
       <ul class="ideas" aria-label="Ideas to begin with">
         {IDEAS.map(([label, start]) => (
