@@ -7,6 +7,7 @@ Sizes are the caller's business (the WebSocket library enforces them before a te
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ MAX_ID = 256
 MAX_METHOD = 128
 # What the official servers put into `id` of an error for a frame whose id could not be read.
 UNKNOWN_ID = "invalid"
+# Where half a character may be: as an escape of JSON, or as itself in text that was read so.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 _REQUEST = shape({"type": one_of("req"), "id": text(1, MAX_ID), "method": text(1, MAX_METHOD)}, params=anything())
 _ERROR = shape({"code": text(1, 64), "message": text(0, 8192)}, details=anything(), retryable=boolean(), retryAfterMs=integer())
@@ -134,12 +137,18 @@ def parse_server_frame(data: str) -> Response | Event:
 
 def _object(data: str) -> dict[str, object]:
     try:
-        document = json.loads(data)
+        document = _whole_characters(json.loads(data)) if _SURROGATE.search(data) else json.loads(data)
     except (ValueError, RecursionError) as error:
         raise FrameError("invalid request frame: not JSON") from error
     if not isinstance(document, dict):
         raise FrameError("invalid request frame: at root: must be object")
     return document
+
+
+def _whole_characters(document: object) -> object:
+    """Half a character becomes U+FFFD. A browser sends one where an emoji was cut in two; no UTF-8 text, so no frame, can hold it."""
+    text = json.dumps(document, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _readable_id(document: Mapping[str, object]) -> str | None:

@@ -106,3 +106,13 @@ def test_close_reasons_are_cut_in_bytes_and_never_inside_a_character() -> None:
 )
 def test_codes_that_are_never_on_the_wire_are_replaced(code: int | None, sent: int) -> None:
     assert forwardable_close_code(code) == sent
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDE00", "\ud83d"])
+def test_half_a_character_is_read_as_a_replacement(half: str) -> None:
+    """A browser sends one where an emoji was cut in two; what is read can always be written again, as UTF-8."""
+    text = f'{{"type":"req","id":"1{half}","method":"chat.send","params":{{"message":"a{half}b \\ud83d\\ude00 \\\\ud83d"}}}}'
+    frame = parse_client_frame(text)
+    assert isinstance(frame, Request)
+    assert frame == Request("1\ufffd", "chat.send", {"message": "a\ufffdb \U0001f600 \\ud83d"})
+    serialise(frame).encode()

@@ -267,6 +267,7 @@ class Session:
         self._upstream, self._pod = upstream, pod
         self._services.waker.mark_open(self.key, pod.uid)
         sender = asyncio.create_task(self._flush(upstream), name="flush")
+        sender.add_done_callback(self._sender_ended)
         try:
             async for text in upstream:
                 await self._from_upstream(text)
@@ -291,6 +292,13 @@ class Session:
                 await self._forward(self._held.pop())
             self._stirred.clear()
             await self._stirred.wait()
+
+    def _sender_ended(self, sender: asyncio.Task[None]) -> None:
+        """Whatever broke it, what is held must not wait for a sender that is gone. A lost upstream its reader notices too."""
+        error = None if sender.cancelled() else sender.exception()
+        if error is not None and not isinstance(error, UpstreamLost):
+            self._log.error("session broke", error=repr(error))
+            self.close(CloseCode.INTERNAL, "internal error")
 
     async def _tell_to_load(self) -> None:
         """What it was told while asleep was empty on purpose: now there is something to load, and this makes its page do so (rule 4)."""
