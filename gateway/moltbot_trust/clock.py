@@ -47,6 +47,13 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def format_micro_time(moment: datetime) -> str:
+    """The same to the microsecond, as Kubernetes writes a metav1.MicroTime: `2026-11-24T08:00:00.000000Z`."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def parse_time(text: str) -> datetime:
     """Read RFC 3339 with `Z` or an offset, up to 9 digits of fraction (kept: 6). Raises ValueError, also for a time without a zone."""
     moment = datetime.fromisoformat(text)

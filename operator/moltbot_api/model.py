@@ -6,11 +6,14 @@ program may read a newer one's.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from moltbot_trust import clock
+from moltbot_trust.clock import format_time
 
 
 class SpecModel(BaseModel):
@@ -42,23 +45,13 @@ def _parse_time(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def format_time(value: datetime) -> str:
-    """RFC 3339 in UTC with whole seconds, as Kubernetes writes its own times."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def parse_time(text: str | None) -> datetime | None:
     """A time of the API (RFC 3339), aware and in UTC; ``None`` when absent.
 
     Raises:
         ValueError: the text is not such a time.
     """
-    if not text:
-        return None
-    value = datetime.fromisoformat(text)
-    if value.tzinfo is None:
-        raise ValueError(f"{text!r} names no time zone: write RFC 3339, such as 2026-11-24T08:00:00Z")
-    return value.astimezone(UTC)
+    return clock.parse_time(text) if text else None
 
 
 Time = Annotated[

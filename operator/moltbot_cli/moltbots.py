@@ -12,6 +12,7 @@ from typing import Any, cast
 from moltbot_api.names import ADMIN_KEY, ADMIN_SECRET, ANNOTATION_REFRESH, GATEWAY_TOKEN_KEY, GROUP, Children
 from moltbot_kube import Change, Conflict, Kube, Object, Resource, Scope, WatchEvent, watch
 from moltbot_kube.resources import DEPLOYMENTS, MOLTBOT_DEVICES, MOLTBOT_SNAPSHOTS, MOLTBOTS, SECRETS
+from moltbot_trust.clock import format_time
 
 MANAGER = "moltbot-cli"
 # A sleep may first finish a turn and back up; a backup may upload everything.
@@ -47,10 +48,6 @@ async def find_moltbot(place: Place, name: str | None) -> Object:
         names = ", ".join(item["metadata"]["name"] for item in items)
         raise CommandError(f"namespace {place.namespace} has several Moltbots; name one of {names}")
     return items[0]
-
-
-def rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- actions (rule 1: an annotation with a time) ----------------------------------------------------------------------
@@ -124,7 +121,7 @@ def build_approval(device: Object, now: datetime) -> Object:
         "roles": list(dict.fromkeys([*(before.get("roles") or ()), request["role"]])),
         "scopes": list(dict.fromkeys([*(before.get("scopes") or ()), *request["scopes"]])),
         "by": "moltbot devices approve",
-        "at": rfc3339(now),
+        "at": format_time(now),
     }
     return {"spec": {"approved": approved, "request": None}}
 

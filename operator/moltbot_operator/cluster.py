@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from moltbot_api.model import format_time
 from moltbot_api.names import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY, Children
 from moltbot_api.snapshot import MoltbotSnapshotStatus
 from moltbot_kube import AlreadyExists, Kube, KubeError, NotFound, Object
@@ -19,6 +18,7 @@ from moltbot_operator.lifecycle.ports import Conflict, Missing, ScaleFacts, Snap
 from moltbot_operator.lifecycle.reports import SnapshotReport
 from moltbot_operator.lifecycle.status import LifecycleStatus
 from moltbot_operator.world import World
+from moltbot_trust.clock import format_time
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_operator.cluster")

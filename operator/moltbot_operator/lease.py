@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
 
 from moltbot_api.names import FIELD_MANAGER, OPERATOR_LEASE
 from moltbot_kube import AlreadyExists, Conflict, Kube, KubeError, Object
 from moltbot_kube.resources import LEASES
 from moltbot_operator.metrics import LEADING
-from moltbot_trust.clock import Clock
+from moltbot_trust.clock import Clock, format_micro_time
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_operator.lease")
@@ -124,7 +123,7 @@ class Lease:
             log.warning("lease not released", error=str(error))
 
     def _spec(self, holder: str) -> Object:
-        now = micro_time(self._clock.now())
+        now = format_micro_time(self._clock.now())
         return {
             "holderIdentity": holder,
             "leaseDurationSeconds": DURATION_SECONDS,
@@ -144,8 +143,3 @@ class Lease:
             LEASES, OPERATOR_LEASE, self._namespace, {"spec": spec}, field_manager=FIELD_MANAGER, resource_version=resource_version
         )
         self._version = str(made["metadata"]["resourceVersion"])
-
-
-def micro_time(moment: datetime) -> str:
-    """metav1.MicroTime."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

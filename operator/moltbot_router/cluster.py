@@ -39,7 +39,7 @@ from moltbot_router.objects import (
 )
 from moltbot_router.path.facts import ApprovalFacts, DeviceFacts, Instance, Key, MoltbotFacts, RequestFacts, SnapshotFacts
 from moltbot_router.path.ports import Action, Conflict, Denied, Missing, NewDevice, Unavailable
-from moltbot_trust.clock import format_time
+from moltbot_trust.clock import format_micro_time, format_time
 
 # One write of the router may take this long (seconds): who waits for it has a deadline too.
 WRITE_SECONDS = 5.0
@@ -168,8 +168,7 @@ class KubeWrites:
         return version_of(scale)
 
     async def request_action(self, key: Key, action: Action, at: datetime) -> None:
-        stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        patch: Object = {"metadata": {"annotations": {f"{GROUP}/{action.value}": stamp}}}
+        patch: Object = {"metadata": {"annotations": {f"{GROUP}/{action.value}": format_micro_time(at)}}}
         async with _bounded():
             obj = await self._kube.patch(MOLTBOTS, key.name, key.namespace, patch, field_manager=FIELD_MANAGER_ROUTER)
         self._view.moltbot_cache.observe(obj)

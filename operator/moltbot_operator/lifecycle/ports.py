@@ -20,6 +20,7 @@ from typing import Protocol
 from moltbot_operator.lifecycle.observed import Key, Observed, PodFacts
 from moltbot_operator.lifecycle.reports import GatewayReport, SnapshotReport, StateReport
 from moltbot_operator.lifecycle.status import LastBackup, LifecycleStatus
+from moltbot_trust.clock import Clock
 
 
 class PortError(Exception):
@@ -36,14 +37,6 @@ class Conflict(PortError):
 
 class Missing(PortError):
     """The object does not exist."""
-
-
-class Clock(Protocol):
-    """Time, injected. `now` is the wall clock, aware and in UTC; `monotonic` is seconds for measuring."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic(self) -> float: ...
 
 
 class Checkpoint(StrEnum):
