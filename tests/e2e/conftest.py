@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,23 +15,14 @@ from playwright.async_api import async_playwright, expect
 
 from moltbot_kube import Kube
 from moltbot_kube.resources import SERVICES
+from tests.chromium import chromium_flags, find_chromium
 from tests.e2e.bucket import Buckets
 from tests.e2e.cluster import Place, forwarded, open_place
 from tests.e2e.people import WAIT_MS, Doors, Visitor, open_visitor
-from tests.e2e.release import NAMESPACE, ROOT, Release, open_release
+from tests.e2e.release import NAMESPACE, Release, open_release
 
-BROWSER_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Chromium resolves *.localhost by itself; nothing else needs to be resolved.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE *.localhost, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-]
+# Chromium resolves *.localhost by itself; nothing else needs to be resolved.
+RESOLVER_RULES = "MAP * ~NOTFOUND, EXCLUDE *.localhost, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 LOOP: Any = {"loop_scope": "session"}
 
 
@@ -71,14 +60,12 @@ async def release(person: Kube) -> AsyncIterator[Release]:
 @pytest_asyncio.fixture(scope="package", **LOOP)
 async def doors(release: Release) -> AsyncIterator[Doors]:
     """A browser, and the two port-forwards of NOTES.txt."""
-    finder = [sys.executable, str(ROOT / ".ci/browser.py"), "--path"]
-    path = subprocess.run(finder, check=True, capture_output=True, text=True).stdout.strip()
     async with AsyncExitStack() as stack:
         public = await stack.enter_async_context(forwarded(NAMESPACE, "svc/moltbot-router", 8080))
         admin = await stack.enter_async_context(forwarded(NAMESPACE, "deploy/moltbot-router", 8081))
         playwright = await stack.enter_async_context(async_playwright())
         expect.set_options(timeout=WAIT_MS)
-        browser = await playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(RESOLVER_RULES))
         stack.push_async_callback(browser.close)
         yield Doors(browser, public, admin, await release.admin_key())
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Playwright, async_playwright, expect
 
+from tests.chromium import chromium_flags, find_chromium
 from tests.fakes.router_ui import ROOT, FakeRouter
 
-BROWSER_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # A foreign name for 127.0.0.1: a page from another machine, without leaving this one.
-    "--host-resolver-rules=MAP ada.example 127.0.0.1",
-]
+# A foreign name for 127.0.0.1: a page from another machine, without leaving this one.
+RESOLVER_RULES = "MAP ada.example 127.0.0.1"
 # Where pictures of the pages go when somebody wants to look: MOLTBOT_UI_PICTURES=/tmp/pictures make test ARGS=tests/ui
 PICTURES = os.environ.get("MOLTBOT_UI_PICTURES")
 WAIT_MS = 10_000
@@ -54,9 +43,7 @@ async def playwright() -> AsyncIterator[Playwright]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
-    finder = [sys.executable, str(ROOT / ".ci/browser.py"), "--path"]
-    path = subprocess.run(finder, check=True, capture_output=True, text=True).stdout.strip()
-    started = await playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+    started = await playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(RESOLVER_RULES))
     yield started
     await started.close()
 
