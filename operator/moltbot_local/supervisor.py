@@ -285,17 +285,20 @@ async def listening(port: int) -> None:
 async def accepted(link: str) -> None:
     """Until the router lets this link in: it learns of a Moltbot a moment after us. `/api/status` wakes nobody.
 
-    The router counts refusals by address (ten, and the person too would wait five minutes), so the few attempts come ever later.
+    The router counts refusals by address (ten, and the person too would wait five minutes), so these few attempts come ever later;
+    that it still starts (503) is no refusal.
     """
     place, token = urlsplit(link), link.partition("?token=")[2]
     headers = {"Host": place.netloc, "Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        for attempt in range(ATTEMPTS):
+        refusals = 0
+        while refusals < ATTEMPTS:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(f"http://127.0.0.1:{place.port}/api/status", headers=headers) as answer:
-                    if answer.status != 401:
+                    if answer.status == 200:
                         return
-            await asyncio.sleep(LOOK_SECONDS * 2**attempt)
+                    refusals += answer.status == 401
+            await asyncio.sleep(LOOK_SECONDS * 2**refusals)
 
 
 def operator_and_router(supervisor: Supervisor) -> Sequence[Program]:
