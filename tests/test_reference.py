@@ -1,7 +1,8 @@
-"""The reference says what the code has, no more and no less: settings, metrics, fields of a Moltbot."""
+"""The reference says what the code has, no more and no less: settings, metrics, log events, fields of a Moltbot."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,52 @@ def test_every_metric_is_documented_with_its_kind_and_nothing_else() -> None:
     made = _metrics_in_code()
     assert len(made) > 20, "the pattern no longer finds where metrics are made"
     assert dict(_ROW.findall((REFERENCE / "metrics.md").read_text(encoding="utf-8"))) == made
+
+
+_LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
+_LOGGERS = {"log", "self._log", "bound", "logger"}
+# Loggers that may have fields of their own, by `log.bind(…)`, of which a module has one.
+_BOUND = {"self._log", "bound"}
+# Of logging.Logger itself, no fields of a line.
+_NO_FIELDS = {"exc_info", "extra"}
+
+
+def _logged(*folders: str) -> dict[str, tuple[set[str], set[str]]]:
+    """Levels and fields of each event that the sources of these packages log."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        bound = {word.arg for call in calls if ast.unparse(call.func) == "log.bind" for word in call.keywords if word.arg is not None}
+        for call in calls:
+            if not (isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS and call.args):
+                continue
+            logger = ast.unparse(call.func.value)
+            if logger not in _LOGGERS:
+                continue
+            event = call.args[0]
+            assert isinstance(event, ast.Constant), f"{path}:{call.lineno}: an event is a fixed phrase"
+            levels, fields = found.setdefault(str(event.value), (set(), set()))
+            levels.add(_LEVELS[call.func.attr])
+            fields.update(word.arg for word in call.keywords if word.arg is not None and word.arg not in _NO_FIELDS)
+            fields.update(bound if logger in _BOUND else ())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("title", "folders"),
+    [
+        ("Operator", ["operator/moltbot_operator"]),
+        ("Router", ["operator/moltbot_router"]),
+        ("Gateway", ["gateway/moltbot_gateway"]),
+        ("State", ["gateway/moltbot_state"]),
+        ("All of them", ["gateway/moltbot_trust", "operator/moltbot_kube"]),
+    ],
+)
+def test_every_log_event_and_field_is_documented_and_nothing_else(title: str, folders: list[str]) -> None:
+    made = _logged(*folders)
+    assert made, "the test no longer finds where events are logged"
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]*) \|([^|]*)\|", _section("logs.md", title), re.MULTILINE)
+    assert {event: (set(levels.split(", ")), set(re.findall(r"`(\w+)`", fields))) for event, levels, fields in rows} == made
 
 
 def _fields(node: dict[str, Any], path: str = "") -> Iterator[str]:

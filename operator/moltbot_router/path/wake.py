@@ -23,7 +23,7 @@ from moltbot_router.path.ports import ClusterError, ClusterView, ClusterWrites, 
 from moltbot_router.path.readiness import Readiness, State, Why, decide_state, explain
 from moltbot_router.path.wake_step import FIRST_WRITE_PAUSE, Memory, Step, decide_step
 from moltbot_trust.clock import Clock
-from moltbot_trust.logs import get_logger
+from moltbot_trust.logs import Log, get_logger
 
 # The pod's address is in the API long before it is Ready (reference: scale to zero), so the pod itself is asked, this often (seconds).
 PROBE_SECONDS = 0.025
@@ -232,7 +232,7 @@ class Waker:
                         self._settle(flight, WakeError(why, failed=True, retry_after=10))
                         return
                     case Step.WRITE:
-                        await self._write(key, memory, bound.info)
+                        await self._write(key, memory, bound)
                     case Step.PROBE:
                         assert instance is not None
                         assert instance.pod is not None
@@ -255,7 +255,7 @@ class Waker:
                 del self._flights[key]
             self._tell(key)
 
-    async def _write(self, key: Key, memory: Memory, say: Callable[..., None]) -> None:
+    async def _write(self, key: Key, memory: Memory, bound: Log) -> None:
         now = self._clock.monotonic()
         memory.write_after = now + memory.pause
         memory.pause = min(memory.pause * 2, LAST_WRITE_PAUSE)
@@ -264,7 +264,7 @@ class Waker:
             memory.written_version = await self._writes.scale_to_one(key)
             memory.written = True
             memory.pause = FIRST_WRITE_PAUSE
-            say("wake written")
+            bound.info("wake written")
         except Denied as error:
             log.error("wake not allowed", moltbot=str(key), error=str(error))  # noqa: TRY400 - the API's own words say it all
             memory.write_after = self._clock.monotonic() + LAST_WRITE_PAUSE
