@@ -10,6 +10,7 @@ import base64
 import contextlib
 import copy
 import json
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from moltbot_kube.resources import (
     resource_of,
 )
 from moltbot_state.format import OWNER_KEY, Owner, encode_owner
-from tests.bad_input.table import Answers, Refused, Row, Says, Scene, Shows, Speaks, Spec, Tells, Told, moltbot
+from tests.bad_input.table import Answers, Refused, Remedy, Row, Says, Scene, Shows, Speaks, Spec, Tells, Told, moltbot
 from tests.router.world import OPERATOR_SCOPES, Browser, Wire
 
 # Three processes start for each wake, many at once, on two cores; the deadline only ends a failing test (seconds).
@@ -54,6 +55,8 @@ class Stage:
     bucket_before: dict[str, str] | None = None
     recorded: Any = None
     conversation: list[str] = field(default_factory=list)
+    blocks: dict[str, bytes] = field(default_factory=dict)
+    device: Browser = field(default_factory=Browser)
 
     # what a row says, here
 
@@ -151,11 +154,18 @@ class Stage:
     async def put(self, key: str, content: bytes) -> None:
         await asyncio.to_thread(lambda: self.s3.put_object(Bucket=self.values["BUCKET"], Key=key, Body=content))
 
+    async def content(self, key: str) -> bytes:
+        def read() -> bytes:
+            return bytes(self.s3.get_object(Bucket=self.values["BUCKET"], Key=key)["Body"].read())
+
+        return await asyncio.to_thread(read)
+
     async def damage(self) -> None:
         """Every block keeps its name and length, and nothing of its content."""
         blocks = [key for key in await self.objects() if key.startswith(f"{self.prefix}blocks/")]
         assert blocks, "the snapshot has blocks"
         for key in blocks:
+            self.blocks[key] = await self.content(key)
             await self.put(key, b"\0" * 64)
 
 
@@ -221,35 +231,63 @@ class PatientWire(Wire):
 async def ask_it(stage: Stage) -> None:
     """A person's device is approved, and says something; what comes instead of an answer is kept."""
     await stage.phase("Awake")
-    device, token = Browser(), await stage.token()
-    async with aiohttp.ClientSession() as http:
-        async with http.ws_connect(f"http://127.0.0.1:{stage.port}/", headers={"Host": stage.host()}) as socket:
-            assert (await PatientWire(socket).connect(device, token=token))["error"]["code"] == "NOT_PAIRED"
-        name = f"ada-{device.id}"
-        found = await stage.kube.get(MOLTBOT_DEVICES, name, stage.namespace)
-        assert found is not None
-        request = found["spec"]["request"]
-        approved = {"request": request["id"], "roles": ["operator"], "scopes": list(OPERATOR_SCOPES), "by": "test", "at": request["at"]}
-        patch = {"spec": {"approved": approved, "request": None}}
-        await stage.kube.patch(MOLTBOT_DEVICES, name, stage.namespace, patch, field_manager="person")
-
-        async def connects() -> tuple[bool, object]:
-            async with http.ws_connect(f"http://127.0.0.1:{stage.port}/", headers={"Host": stage.host()}) as socket:
-                wire = PatientWire(socket)
-                answer = await wire.connect(device, token=token)
-                if not answer["ok"]:
-                    return False, answer
-                params = {"sessionKey": "agent:main:main", "message": "hello", "idempotencyKey": "k1"}
-                sent = await wire.call("chat.send", params)
-                assert sent["ok"], sent
-                while (payload := (await wire.event("chat"))["payload"])["state"] not in ("error", "final"):
-                    pass
-                stage.conversation.append(str(payload.get("errorMessage") or payload))
-                return True, payload
-
-        await stage.until("the device is approved", connects)
+    url, headers = f"http://127.0.0.1:{stage.port}/", {"Host": stage.host()}
+    async with aiohttp.ClientSession() as http, http.ws_connect(url, headers=headers) as socket:
+        answer = await PatientWire(socket).connect(stage.device, token=await stage.token())
+        assert answer["error"]["code"] == "NOT_PAIRED"
+    name = f"ada-{stage.device.id}"
+    found = await stage.kube.get(MOLTBOT_DEVICES, name, stage.namespace)
+    assert found is not None
+    request = found["spec"]["request"]
+    approved = {"request": request["id"], "roles": ["operator"], "scopes": list(OPERATOR_SCOPES), "by": "test", "at": request["at"]}
+    patch = {"spec": {"approved": approved, "request": None}}
+    await stage.kube.patch(MOLTBOT_DEVICES, name, stage.namespace, patch, field_manager="person")
+    stage.conversation.append(await say(stage, "hello"))
     # An awake one that is not idle is asked once a minute (rule 12); a person who does not want to wait asks like this.
     await stage.ask("refresh")
+
+
+async def ask_again(stage: Stage) -> None:
+    """Its pod is replaced for the right key; then there is an answer, in the same conversation."""
+
+    async def holds() -> tuple[bool, object]:
+        said = await say(stage, "hello again")
+        return "You said: hello again" in said, said
+
+    await stage.until("it answers", holds)
+    await stage.ask("refresh")
+
+
+async def say(stage: Stage, words: str) -> str:
+    """What came of it: the error's message, else the answer."""
+    said = ""
+
+    async def holds() -> tuple[bool, object]:
+        nonlocal said
+        url, headers = f"http://127.0.0.1:{stage.port}/", {"Host": stage.host()}
+        async with aiohttp.ClientSession() as http, http.ws_connect(url, headers=headers) as socket:
+            wire = PatientWire(socket)
+            answer = await wire.connect(stage.device, token=await stage.token())
+            if not answer["ok"]:
+                return False, answer
+            params = {"sessionKey": "agent:main:main", "message": words, "idempotencyKey": secrets.token_hex(8)}
+            sent = await wire.call("chat.send", params)
+            if not sent["ok"]:
+                return False, sent
+            while (payload := (await wire.event("chat"))["payload"])["state"] not in ("error", "final"):
+                pass
+            said = str(payload.get("errorMessage") or payload)
+            return True, payload
+
+    await stage.until(f"something comes of {words!r}", holds)
+    return said
+
+
+async def play(stage: Stage, row: Row) -> None:
+    """The whole of a row; rows in namespaces of their own can be played at the same time."""
+    await arrange(stage, row)
+    await check(stage, row)
+    await remove(stage)
 
 
 # what a person is told
@@ -260,6 +298,31 @@ async def check(stage: Stage, row: Row) -> None:
     for told in row.told:
         await check_one(stage, row, told)
     await check_nothing_lost(stage, row)
+    if row.remedy is not None:
+        await mend(stage, row, row.remedy)
+
+
+async def mend(stage: Stage, row: Row, remedy: Remedy) -> None:
+    """A person does what they were told, and that was it."""
+    for name, values in remedy.secrets.items():
+        await stage.secret(name, {key: str(stage.fill(value)) for key, value in values.items()})
+    for manifest in remedy.create:
+        await stage.apply(stage.fill(dict(manifest)))
+    for kind, name in remedy.remove:
+        await stage.kube.delete(resource_of({"apiVersion": "v1", "kind": kind}), name, stage.namespace)
+    for key, content in stage.blocks.items():
+        await stage.put(key, content)
+    if remedy.make_bucket:
+        await asyncio.to_thread(lambda: stage.s3.create_bucket(Bucket=remedy.make_bucket))
+    if remedy.spec is not None:
+        patch = {"spec": stage.fill(copy.deepcopy(dict(remedy.spec)))}
+        await stage.kube.patch(MOLTBOTS, row.name, stage.namespace, patch, field_manager="person")
+    await stage.ask("refresh", row.name)
+    if row.scene is Scene.ASKED:
+        await ask_again(stage)
+    await check_condition(stage, row, remedy.then)
+    if stage.recorded is not None:
+        assert (await stage.status(row.name))["recorded"]["lineage"] == stage.recorded["lineage"], "it is another memory"
 
 
 async def check_one(stage: Stage, row: Row, told: Told) -> None:
@@ -337,11 +400,15 @@ async def check_page(stage: Stage, row: Row, told: Shows) -> None:
 async def check_answer(stage: Stage, row: Row, told: Answers) -> None:
     """As a browser sees it; what a wrong token gets is what a host that nobody has gets, to the byte."""
     token = told.token or await stage.token(row.name)
+    browser = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
     async def fetch(host: str) -> tuple[int, str]:
-        headers = {"Host": host, "Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-        url = f"http://127.0.0.1:{stage.port}/?token={token}"
-        async with aiohttp.ClientSession() as http, http.get(url, headers=headers, allow_redirects=False) as answer:
+        if told.token is None:
+            headers, url = {"Authorization": f"Bearer {token}"}, told.path
+        else:
+            headers, url = browser, f"{told.path}?token={token}"
+        url = f"http://127.0.0.1:{stage.port}{url}"
+        async with aiohttp.ClientSession() as http, http.get(url, headers={"Host": host, **headers}, allow_redirects=False) as answer:
             return answer.status, await answer.text()
 
     status, page = await fetch(stage.host(row.name))

@@ -95,6 +95,7 @@ class Answers:
     status: int
     words: tuple[str, ...]
     token: str | None = None
+    path: str = "/"
 
     def seen(self) -> str:
         return f"HTTP {self.status}: “{self.words[0]}”"
@@ -114,6 +115,25 @@ Told = Refused | Says | Tells | Shows | Answers | Speaks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What `mend` says, done by a person: a merge patch of the spec, Secrets, objects made and removed. `then`: how it stands after it.
+
+    A damaged snapshot is put back by itself; `make_bucket` makes the one that is named.
+    """
+
+    then: Says
+    spec: Spec | None = None
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    create: tuple[Mapping[str, Any], ...] = ()
+    remove: tuple[tuple[str, str], ...] = ()
+    make_bucket: str = ""
+
+
+SERVES = Says("Ready", "True", "Serving")
+RESOLVED = Says("SecretsReady", "True", "Resolved")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One mistake. `wrong` and `mend` are the words of the docs. `runs`: it has to start for it (else it is Suspended, for speed)."""
 
@@ -127,6 +147,7 @@ class Row:
     before: tuple[Mapping[str, Any], ...] = ()
     edit: Spec = field(default_factory=dict)
     scene: Scene = Scene.APPLIED
+    remedy: Remedy | None = None
     runs: bool = False
     where: frozenset[Where] = EVERYWHERE
 
@@ -316,6 +337,7 @@ SECRETS = (
             Shows(("Secret ada of secretsFrom does not exist",)),
         ),
         runs=True,
+        remedy=Remedy(secrets={"ada": {"SANDBOX_SLEEP_AFTER": "30m"}}, then=RESOLVED),
         mend="Create it with the command of the message.",
     ),
     Row(
@@ -327,6 +349,7 @@ SECRETS = (
             *secret_wrong("SecretKeyMissing", "model.apiKeySecretRef", "Secret ada has no key API_KEY", "it has ANTHROPIC_KEY"),
             Says("ModelReady", "False", "SecretKeyMissing", ("API_KEY",)),
         ),
+        remedy=Remedy(secrets={"ada": {"API_KEY": "k"}}, then=Says("ModelReady", "Unknown", "Configured")),
         mend="Add the key to the Secret, or name the one that it has.",
     ),
     Row(
@@ -339,6 +362,7 @@ SECRETS = (
             Says("Ready", "False", "SecretsNotReady", ("AWS_SECRET_ACCESS_KEY",)),
         ),
         runs=True,
+        remedy=Remedy(secrets={"bucket": BUCKET_KEYS}, then=SERVES),
         mend="Add the key, or name another with `credentials.secretAccessKeyKey`. Until then it neither starts nor sleeps.",
     ),
     Row(
@@ -352,6 +376,7 @@ SECRETS = (
             Says("Ready", "False", "SecretsNotReady", ("CF_ACCOUNT_ID",)),
         ),
         runs=True,
+        remedy=Remedy(secrets={"ada": {"R2_ACCESS_KEY_ID": ""}}, then=SERVES),
         mend="Add the third, or remove the two. Until then it neither starts nor sleeps.",
     ),
     Row(
@@ -375,6 +400,7 @@ SECRETS = (
             *secret_wrong("ValueInvalid", "ANTHROPIC_API_KEY has a comment", "remove it from the file"),
             Says("ModelReady", "False", "ValueInvalid", ("ANTHROPIC_API_KEY has a comment",)),
         ),
+        remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "sk-ant-test-key"}}, then=Says("ModelReady", "Unknown", "Configured")),
         mend="Take the comment out of the file and create the Secret again.",
     ),
     Row(
@@ -405,6 +431,7 @@ SECRETS = (
         spec={**DEMO, **FROM_ADA},
         secrets={"ada": {"SANDBOX_SLEEP_AFTER": "10 minutes"}},
         told=secret_wrong("ValueInvalid", "SANDBOX_SLEEP_AFTER is not a duration", "such as 10m"),
+        remedy=Remedy(secrets={"ada": {"SANDBOX_SLEEP_AFTER": "10m"}}, then=RESOLVED),
         mend="Write `never`, or a whole number with `s`, `m` or `h`. Until then it does not sleep.",
     ),
     Row(
@@ -413,6 +440,7 @@ SECRETS = (
         spec={**DEMO, **FROM_ADA},
         secrets={"ada": {"WORKER_URL": "bot.example"}},
         told=secret_wrong("ValueInvalid", "WORKER_URL is not a URL", "begins with https://"),
+        remedy=Remedy(secrets={"ada": {"WORKER_URL": "https://bot.example"}}, then=Says("Exposed", "True", "Routed", ("bot.example",))),
         mend="Write the whole URL. Until then its default host leads to it.",
     ),
     Row(
@@ -424,6 +452,7 @@ SECRETS = (
             *secret_wrong("ValueInvalid", "ANTHROPIC_BASE_URL holds a user or password", "keys of their own"),
             Says("ModelReady", "False", "ValueInvalid", ("ANTHROPIC_BASE_URL",)),
         ),
+        remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "k"}}, then=Says("ModelReady", "Unknown", "Configured")),
         mend="Take it out of the URL. Until then nothing is sent anywhere else.",
     ),
     Row(
@@ -435,6 +464,7 @@ SECRETS = (
             *secret_wrong("GroupIncomplete", "CF_AI_GATEWAY_GATEWAY_ID is missing"),
             Says("ModelReady", "False", "GroupIncomplete", ("CF_AI_GATEWAY_GATEWAY_ID",)),
         ),
+        remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "k"}}, then=Says("ModelReady", "Unknown", "Configured")),
         mend="Add what the message names.",
     ),
 )
@@ -467,6 +497,10 @@ MODELS = (
             Says("Ready", "True", "Serving"),
         ),
         runs=True,
+        remedy=Remedy(
+            secrets={"ada": {"ANTHROPIC_API_KEY": "sk-ant-test-key", "ANTHROPIC_BASE_URL": "$CLAUDE"}},
+            then=Says("ModelReady", "True", "Answered"),
+        ),
         mend="Correct the key in the Secret; the pod is replaced by itself, and the question stays in the conversation.",
     ),
 )
@@ -479,6 +513,7 @@ BUCKETS = (
         secrets={"bucket": BUCKET_KEYS},
         told=bucket_wrong("BucketUnreachable", "nowhere.invalid:7070", "check spec.persistence.bucket's endpoint"),
         runs=True,
+        remedy=Remedy(spec={"persistence": {"bucket": {"s3": {"endpoint": "$S3"}}}}, then=SERVES),
         mend="Correct the endpoint.",
     ),
     Row(
@@ -489,6 +524,7 @@ BUCKETS = (
         told=bucket_wrong("BucketUnreachable", "Add to spec.gateway.egress: {namespace: s3, podLabels:", "ports: [{port: 7070}]"),
         runs=True,
         where=frozenset({Where.CLUSTER}),
+        remedy=Remedy(spec={"gateway": {"egress": [EGRESS]}}, then=SERVES),
         mend="Add the entry of the message.",
     ),
     Row(
@@ -510,6 +546,7 @@ BUCKETS = (
         secrets={"bucket": BUCKET_KEYS},
         told=bucket_wrong("BucketMissing", "There is no bucket nobody-made-this-one", "aws s3api create-bucket"),
         runs=True,
+        remedy=Remedy(make_bucket="nobody-made-this-one", then=SERVES),
         mend="Make it with the command of the message; it is asked again by itself.",
     ),
     Row(
@@ -519,6 +556,7 @@ BUCKETS = (
         secrets={"bucket": {**BUCKET_KEYS, "AWS_SECRET_ACCESS_KEY": "somebody-elses"}},
         told=bucket_wrong("BucketCredentials", "does not accept the access key", "into the Secret that the Moltbot names"),
         runs=True,
+        remedy=Remedy(secrets={"bucket": BUCKET_KEYS}, then=SERVES),
         mend="Put the right key into the Secret.",
     ),
     Row(
@@ -529,6 +567,7 @@ BUCKETS = (
         scene=Scene.FOREIGN,
         told=bucket_wrong("ForeignPrefix", "Nothing was written", "another spec.persistence.bucket prefix"),
         runs=True,
+        remedy=Remedy(spec={"persistence": {"bucket": {"prefix": "mine"}}}, then=SERVES),
         mend="Name another `persistence.bucket.prefix`.",
     ),
     Row(
@@ -539,6 +578,7 @@ BUCKETS = (
         scene=Scene.DAMAGED,
         told=bucket_wrong("SnapshotCorrupt", "Nothing was"),
         runs=True,
+        remedy=Remedy(then=SERVES),
         mend="Bring the bucket's objects back, from its versions or a copy; it is asked again by itself. Nothing is overwritten meanwhile.",
     ),
 )
@@ -559,6 +599,7 @@ CLUSTER = (
             Shows(("ConfigMap ada-boot",)),
         ),
         runs=True,
+        remedy=Remedy(remove=(("ConfigMap", "ada-boot"), ("Secret", "ada-keys")), then=SERVES),
         mend="Rename or remove that object, or rename the Moltbot. It is not touched.",
     ),
     Row(
@@ -570,18 +611,21 @@ CLUSTER = (
             Says("Exposed", "False", "HostConflict", ("/zoe has had it for longer", "choose another one in spec.exposure.host")),
             Tells("HostConflict", ("bot.$NAMESPACE.example",)),
         ),
+        remedy=Remedy(spec={"exposure": {"host": "other.$NAMESPACE.example"}}, then=Says("Exposed", "True", "Routed", ("other.",))),
         mend="Name another `exposure.host`. The older one keeps it.",
     ),
     Row(
         id="missing-image",
         wrong="An image that does not exist",
-        spec={**DEMO, "gateway": {"image": "localhost/nobody-built-this:1", "imagePullPolicy": "IfNotPresent"}},
+        spec={**DEMO, "gateway": {"image": "localhost/nobody-built-this:1", "imagePullPolicy": "IfNotPresent", "http": "token"}},
         told=(
             Says("Ready", "False", "ImagePullFailed", ("localhost/nobody-built-this:1", "Check spec.gateway.image")),
             Tells("ImagePullFailed", ("Check spec.gateway.image",)),
             Shows(("Check spec.gateway.image",)),
+            Answers(503, ("ImagePullFailed", "Check spec.gateway.image"), path="/files"),
         ),
         runs=True,
+        remedy=Remedy(spec={"gateway": {"image": None}}, then=SERVES),
         mend="Correct `gateway.image`, or name `gateway.imagePullSecrets`.",
     ),
     Row(
@@ -594,6 +638,7 @@ CLUSTER = (
             Says("Ready", "False", "StorageNotReady", ("PersistentVolumeClaim mine",)),
         ),
         runs=True,
+        remedy=Remedy(create=(CLAIM,), then=SERVES),
         mend="Create it, or name the right one.",
     ),
     Row(
@@ -607,6 +652,7 @@ CLUSTER = (
             Says("Ready", "False", "StorageNotReady", ("zoe",)),
         ),
         runs=True,
+        remedy=Remedy(spec={"persistence": {"existingClaim": None}}, then=SERVES),
         mend="Give each its own.",
     ),
     Row(
@@ -620,6 +666,7 @@ CLUSTER = (
             Says("Ready", "False", "StorageNotReady", ("persistence.ephemeral needs a bucket",)),
         ),
         runs=True,
+        remedy=Remedy(spec={"persistence": {"loseOnRestart": True}}, then=Says("StorageReady", "True", "LoseOnRestart")),
         mend="Add R2's three keys, name `persistence.bucket`, or accept the loss with `loseOnRestart: true`.",
     ),
     Row(

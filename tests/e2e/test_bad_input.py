@@ -14,7 +14,7 @@ import pytest_asyncio
 from botocore.config import Config
 
 from moltbot_kube import Kube
-from tests.bad_input.stage import Stage, arrange, check, namespace_of, remove
+from tests.bad_input.stage import Stage, namespace_of, play, remove
 from tests.bad_input.table import TABLE, Row, Where
 from tests.e2e.bucket import ENDPOINT, Buckets
 from tests.e2e.cluster import FAKES_ADDRESS, forwarded
@@ -32,13 +32,13 @@ class Cluster:
         self._person, self._values, self._port, self._s3 = person, values, port, s3
         self._suffix = f"-{uuid.uuid4().hex[:6]}"
         self.stages: dict[str, Stage] = {}
-        self.arranged: dict[str, asyncio.Task[None]] = {}
+        self.plays: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, rows: list[Row]) -> None:
         for row in rows:
             stage = Stage(self._person, namespace_of(row, self._suffix), self._values, self._port, self._s3)
             self.stages[row.id] = stage
-            self.arranged[row.id] = asyncio.create_task(arrange(stage, row), name=row.id)
+            self.plays[row.id] = asyncio.create_task(play(stage, row), name=row.id)
 
 
 def client_of(port: int) -> Any:
@@ -65,15 +65,13 @@ async def cluster(person: Kube, release: Release, buckets: Buckets, request: pyt
         try:
             yield cluster
         finally:
-            for task in cluster.arranged.values():
+            for task in cluster.plays.values():
                 task.cancel()
-            await asyncio.gather(*cluster.arranged.values(), return_exceptions=True)
+            await asyncio.gather(*cluster.plays.values(), return_exceptions=True)
             await asyncio.gather(*map(remove, cluster.stages.values()))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 async def test_mistake_is_told_with_what_mends_it_and_nothing_is_lost(cluster: Cluster, row: Row) -> None:
     """Rules 1, 4, 5, 8, 11, 12."""
-    await cluster.arranged[row.id]
-    await check(cluster.stages[row.id], row)
-    await remove(cluster.stages[row.id])
+    await cluster.plays[row.id]
