@@ -56,6 +56,7 @@ class Stage:
     recorded: Any = None
     conversation: list[str] = field(default_factory=list)
     blocks: dict[str, bytes] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
     device: Browser = field(default_factory=Browser)
 
     # what a row says, here
@@ -313,7 +314,8 @@ async def mend(stage: Stage, row: Row, remedy: Remedy) -> None:
     for key, content in stage.blocks.items():
         await stage.put(key, content)
     if remedy.make_bucket:
-        await asyncio.to_thread(lambda: stage.s3.create_bucket(Bucket=remedy.make_bucket))
+        stage.made.append(str(stage.fill(remedy.make_bucket)))
+        await asyncio.to_thread(lambda: stage.s3.create_bucket(Bucket=stage.made[-1]))
     if remedy.spec is not None:
         patch = {"spec": stage.fill(copy.deepcopy(dict(remedy.spec)))}
         await stage.kube.patch(MOLTBOTS, row.name, stage.namespace, patch, field_manager="person")

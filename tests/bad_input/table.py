@@ -542,11 +542,11 @@ BUCKETS = (
     Row(
         id="missing-bucket",
         wrong="A bucket that does not exist",
-        spec=ephemeral(name="nobody-made-this-one"),
+        spec=ephemeral(name="unmade-$NAMESPACE"),
         secrets={"bucket": BUCKET_KEYS},
-        told=bucket_wrong("BucketMissing", "There is no bucket nobody-made-this-one", "aws s3api create-bucket"),
+        told=bucket_wrong("BucketMissing", "There is no bucket unmade-", "aws s3api create-bucket"),
         runs=True,
-        remedy=Remedy(make_bucket="nobody-made-this-one", then=SERVES),
+        remedy=Remedy(make_bucket="unmade-$NAMESPACE", then=SERVES),
         mend="Make it with the command of the message; it is asked again by itself.",
     ),
     Row(

@@ -69,6 +69,7 @@ async def cluster(person: Kube, release: Release, buckets: Buckets, request: pyt
                 task.cancel()
             await asyncio.gather(*cluster.plays.values(), return_exceptions=True)
             await asyncio.gather(*map(remove, cluster.stages.values()))
+            buckets.made.extend(name for stage in cluster.stages.values() for name in stage.made)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
