@@ -21,6 +21,8 @@ from moltbot_kube.errors import ConnectionSettingsError
 
 # A token that a plugin or a file gives is asked for again this often (seconds); the in-cluster loader does the same by itself.
 TOKEN_REFRESH_SECONDS = 60.0
+# At most so many connections at once, watches included: asyncio keeps 256 KiB for each with TLS.
+CONNECTIONS = 24
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -51,8 +53,14 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     return await _from_kubeconfig(chosen, context)
 
 
-def _in_cluster() -> Connection:
+def _new_configuration() -> Configuration:
     configuration = Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
+    return configuration
+
+
+def _in_cluster() -> Connection:
+    configuration = _new_configuration()
     try:
         load_incluster_config(client_configuration=configuration)
     except (ConfigException, OSError) as error:
@@ -66,7 +74,7 @@ def _in_cluster() -> Connection:
 
 
 async def _from_kubeconfig(path: str, context: str | None) -> Connection:
-    configuration = Configuration()
+    configuration = _new_configuration()
     if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep) if part):
         raise ConnectionSettingsError(f"there is no kubeconfig at {path}")
     try:

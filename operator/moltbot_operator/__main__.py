@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ async def run(settings: Settings) -> int:
     from moltbot_operator.app import run_operator
     from moltbot_operator.lease import LeaseLost
 
+    # What imports made stays for ever. Left out, full collections are cheap and frequent, and what Kopf leaves in cycles for every event
+    # (84 KiB a Moltbot at a restart, measured) is freed soon.
+    gc.collect()
+    gc.freeze()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

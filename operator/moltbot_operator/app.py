@@ -154,7 +154,9 @@ async def run_operator(kube: Kube, settings: Settings, clock: Clock, stop: async
         listen = parse_listen(settings.health_listen)
         await stack.enter_async_context(serving(health_application(lambda: bool(ready) and ready[0]()), listen))
         await stack.enter_async_context(serving(metrics_application(), parse_listen(settings.metrics_listen)))
-        lease = Lease(kube, clock, settings.namespace, settings.lease_identity())
+        # connections of its own: a renewal never waits behind other calls
+        own = await stack.enter_async_context(Kube(kube.connection, user_agent="moltbot-operator"))
+        lease = Lease(own, clock, settings.namespace, settings.lease_identity())
         if not await _unless_stopped(lease.acquire(), stop):
             return
         stack.push_async_callback(lease.release)

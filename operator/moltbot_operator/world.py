@@ -5,8 +5,10 @@ May be behind the API by a moment; answers of our own writes are taken in at onc
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from moltbot_api.names import FIELD_MANAGER, FIELD_MANAGER_CREATE, LABEL_NAME, Children
@@ -25,12 +27,35 @@ def _key(obj: Object) -> tuple[str, str]:
     return str(metadata.get("namespace") or ""), str(metadata["name"])
 
 
+# Read at every pass of every Moltbot, or many times in one; all else is packed: as dicts the children of a thousand Moltbots are 100 MiB.
+_UNPACKED = (MOLTBOTS, PODS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """An object as compressed JSON, and what is looked at without unpacking it."""
+
+    uid: str
+    version: str
+    content: bytes
+
+    @classmethod
+    def of(cls, obj: Object) -> _Packed:
+        metadata = obj["metadata"]
+        raw = json.dumps(obj, separators=(",", ":")).encode()
+        return cls(str(metadata.get("uid") or ""), str(metadata.get("resourceVersion") or ""), zlib.compress(raw, 1))
+
+    def unpack(self) -> Object:
+        found: Object = json.loads(zlib.decompress(self.content))
+        return found
+
+
 class World:
     """One for the process, used from one event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._objects: dict[Resource, dict[tuple[str, str], Object]] = {}
+        self._objects: dict[Resource, dict[tuple[str, str], Object | _Packed]] = {}
         self._wakes: dict[Key, WakeTimes] = {}
         self._owners: dict[str, str] = {}  # uid of a gateway pod → uid of its Moltbot, for who talks to it
         self._snapshots: dict[Key, set[tuple[str, str]]] = {}
@@ -44,11 +69,11 @@ class World:
         old = self._objects.setdefault(resource, {}).get(key)
         if old is not None and _is_older(kept, old):
             return
-        self._objects[resource][key] = kept
+        self._objects[resource][key] = kept if resource in _UNPACKED else _Packed.of(kept)
         if resource is STATEFUL_SETS:
-            self._note_scale(old, kept)
+            self._note_scale(_unpacked(old), kept)
         elif resource is PODS:
-            self._note_pod(old, kept)
+            self._note_pod(_unpacked(old), kept)
         elif resource is MOLTBOT_SNAPSHOTS:
             self._snapshots.setdefault(Key(key[0], str(kept.get("spec", {}).get("moltbot", ""))), set()).add(key)
 
@@ -60,12 +85,13 @@ class World:
         """What a DELETED event says; a successor of the same name stays."""
         key = _key(obj)
         known = self._objects.get(resource, {})
-        if key in known and known[key]["metadata"].get("uid") == obj["metadata"].get("uid"):
-            gone = known.pop(key)
+        uid = str(obj["metadata"].get("uid") or "")
+        if key in known and _uid(known[key]) == uid:
+            del known[key]
             if resource is PODS:
-                self._owners.pop(str(gone["metadata"].get("uid")), None)
+                self._owners.pop(uid, None)
             elif resource is MOLTBOT_SNAPSHOTS:
-                self._snapshots.get(Key(key[0], str(gone.get("spec", {}).get("moltbot", ""))), set()).discard(key)
+                self._snapshots.get(Key(key[0], str(obj.get("spec", {}).get("moltbot", ""))), set()).discard(key)
             elif resource is MOLTBOTS:
                 self._wakes.pop(Key(*key), None)
 
@@ -73,11 +99,11 @@ class World:
 
     def get(self, resource: Resource, name: str, namespace: str) -> Object | None:
         """The object as last seen; it is not to be changed."""
-        return self._objects.get(resource, {}).get((namespace, name))
+        return _unpacked(self._objects.get(resource, {}).get((namespace, name)))
 
     def all(self, resource: Resource) -> Iterator[Object]:
         """All of a kind, in no order; no awaiting between them."""
-        return iter(self._objects.get(resource, {}).values())
+        return (obj for kept in self._objects.get(resource, {}).values() if (obj := _unpacked(kept)) is not None)
 
     def moltbot(self, key: Key) -> Object | None:
         return self.get(MOLTBOTS, key.name, key.namespace)
@@ -85,7 +111,7 @@ class World:
     def snapshots(self, key: Key) -> list[Object]:
         """MoltbotSnapshots that name this Moltbot."""
         known = self._objects.get(MOLTBOT_SNAPSHOTS, {})
-        return [known[one] for one in self._snapshots.get(key, ()) if one in known]
+        return [obj for one in self._snapshots.get(key, ()) if (obj := _unpacked(known.get(one))) is not None]
 
     def wake_times(self, key: Key) -> WakeTimes:
         return self._wakes.get(key, WakeTimes())
@@ -173,11 +199,20 @@ def _paths(fields: Object, prefix: str = "") -> Iterator[str]:
         yield from _paths(child or {}, f"{prefix}.{part}" if prefix and part != "[]" else f"{prefix}{part}")
 
 
-def _is_older(one: Object, other: Object) -> bool:
-    a, b = one["metadata"], other["metadata"]
-    if a.get("uid") != b.get("uid"):
+def _unpacked(kept: Object | _Packed | None) -> Object | None:
+    return kept.unpack() if isinstance(kept, _Packed) else kept
+
+
+def _uid(kept: Object | _Packed) -> str:
+    return kept.uid if isinstance(kept, _Packed) else str(kept["metadata"].get("uid") or "")
+
+
+def _is_older(one: Object, other: Object | _Packed) -> bool:
+    metadata = one["metadata"]
+    if str(metadata.get("uid") or "") != _uid(other):
         return False
+    version = other.version if isinstance(other, _Packed) else other["metadata"].get("resourceVersion")
     try:
-        return int(a["resourceVersion"]) < int(b["resourceVersion"])
+        return int(metadata["resourceVersion"]) < int(version)
     except (KeyError, TypeError, ValueError):
         return False
