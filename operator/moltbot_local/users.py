@@ -32,6 +32,7 @@ _OPERATOR: dict[str, frozenset[str]] = {
     "pods": _READ | {"delete"},
     "events": frozenset({"create", "patch"}),
     "storageclasses.storage.k8s.io": frozenset({"get", "list"}),
+    "endpointslices.discovery.k8s.io": frozenset({"get"}),
     "namespaces": _READ,
     "leases.coordination.k8s.io": frozenset({"get", "create", "patch", "update"}),
 }

@@ -23,7 +23,7 @@ from moltbot_operator.pod_control import PodCalls, PodGateway, PodState
 from moltbot_operator.queue import Again, WorkQueue
 from moltbot_operator.reconcile import Policy, Reconciler
 from moltbot_operator.secret_store import SecretStore
-from moltbot_operator.settings import DemoModel, Settings, parse_labels, parse_listen
+from moltbot_operator.settings import DemoModel, Settings, parse_labels, parse_listen, parse_peers
 from moltbot_operator.world import World
 from moltbot_trust.clock import Clock
 from moltbot_trust.errors import KeyRingError
@@ -58,6 +58,7 @@ def installation_of(settings: Settings, api_ranges: tuple[str, ...]) -> Installa
         dns_labels=parse_labels(settings.dns_labels),
         denied_cidrs=tuple(sorted({*settings.denied_cidrs, *api_ranges})),
         metrics=settings.gateway_metrics,
+        metrics_from=parse_peers(settings.metrics_from),
         log_format=settings.gateway_log_format.value,
         log_level=settings.gateway_log_level.value,
     )

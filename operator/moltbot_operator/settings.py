@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from moltbot_trust.logs import LogFormat, LogLevel
 from moltbot_trust.settings import setting
@@ -61,6 +63,7 @@ class Settings:
     dns_namespace: str = setting("kube-system", doc="Namespace of the cluster's DNS, which gateways may ask.")
     dns_labels: str = setting("k8s-app=kube-dns", doc="Labels of the DNS pods.", pattern=r"[^=,\s]+=[^=,\s]*(,[^=,\s]+=[^=,\s]*)*")
     gateway_metrics: bool = setting(False, doc="Have gateway and state serve metrics (ports 9090 and 9091).")
+    metrics_from: str = setting("", doc="Who may read these metrics: a JSON list of NetworkPolicy peers; empty: nobody.")
     workers: int = setting(32, doc="How many Moltbots are reconciled at the same time; most of it is waiting.", minimum=1, maximum=256)
     identity: str = setting("", doc="Who holds the Lease; the host name when empty. The same identity takes it over at once.")
     metrics_listen: str = setting("", doc="Address and port of /metrics; empty: none.", pattern=r"[^\s:]*(:[^\s]*)?:[0-9]{1,5}")
@@ -82,7 +85,24 @@ class Settings:
                 ipaddress.ip_network(cidr)
             except ValueError as error:
                 found.append(f"MOLTBOT_DENIED_CIDRS: {cidr!r} is not a range of addresses ({error})")
+        try:
+            parse_peers(self.metrics_from)
+        except ValueError as error:
+            found.append(f"MOLTBOT_METRICS_FROM: {error}")
         return found
+
+
+def parse_peers(text: str) -> tuple[dict[str, Any], ...]:
+    """A JSON list of NetworkPolicy peers. Raises ValueError: an empty peer would be everybody."""
+    if not text:
+        return ()
+    try:
+        peers = json.loads(text)
+    except ValueError as error:
+        raise ValueError("is not JSON") from error
+    if not isinstance(peers, list) or not all(isinstance(peer, dict) and peer for peer in peers):
+        raise ValueError('is not a list of NetworkPolicy peers, such as [{"namespaceSelector": {…}}]')
+    return tuple(peers)
 
 
 def parse_labels(text: str) -> dict[str, str]:

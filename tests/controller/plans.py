@@ -87,6 +87,7 @@ def plans() -> dict[str, Plan]:
                 },
                 denied_cidrs=("198.51.0.0/16", "2a00::/16"),
                 metrics=True,
+                metrics_from=({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},),
             ),
         ),
         "existing-claim": make_plan({"persistence": {"existingClaim": "mine"}}),

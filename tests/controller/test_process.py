@@ -21,7 +21,7 @@ from moltbot_kube.resources import LEASES, MOLTBOTS, SECRETS
 from moltbot_operator.health import health_application, metrics_application, serving
 from moltbot_operator.keys import DerivedKeys, bootstrap_keys, decode_data
 from moltbot_operator.lease import Lease, LeaseLost
-from moltbot_operator.settings import Settings, parse_labels, parse_listen
+from moltbot_operator.settings import Settings, parse_labels, parse_listen, parse_peers
 from moltbot_trust.errors import KeyRingError
 from moltbot_trust.keys import MasterKeys, encode_bytes
 from tests.controller.harness import OPERATOR_NAMESPACE, Cluster, local_cluster
@@ -231,3 +231,6 @@ def test_settings_helpers() -> None:
     ]  # fmt: skip
     wrong = Settings(namespace="n", gateway_image="i", denied_cidrs=("10.0.0.0/8", "nonsense", "10.0.0.1/8"))
     assert len(wrong.problems()) == 2
+    assert parse_peers('[{"podSelector": {}}]') == ({"podSelector": {}},)
+    for text in ("{}", "[{}]", "x", "[1]"):
+        assert len(Settings(namespace="n", gateway_image="i", metrics_from=text).problems()) == 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from moltbot_kube import Kube, Object
 from moltbot_kube.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
     MOLTBOTS,
+    NAMESPACES,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     SECRETS,
@@ -292,6 +296,66 @@ async def test_a_foreign_manager_is_named_and_not_fought(cluster: Cluster) -> No
         assert "somebody: spec.minReadySeconds" in condition["message"]
         await run.quiet()
         assert (await cluster.get(STATEFUL_SETS, "ada-gateway"))["spec"]["minReadySeconds"] == 7
+
+
+async def test_an_apply_that_comes_back_changed_is_told_and_not_repeated_also_after_a_restart(tmp_path: Path) -> None:
+    """Rule 1: a mutating policy. Played by a server that leaves a field out of what it is sent."""
+    async with local_cluster(tmp_path) as cluster, running(cluster) as run:
+
+        async def changed(method: str, path: str, **options: Any) -> Object:
+            if method == "PATCH" and path.endswith("/services/ada-gateway"):
+                body = {**options["body"], "spec": {**options["body"]["spec"], "publishNotReadyAddresses": False}}
+                options = {**options, "body": body}
+            return await Kube.request(run.kube, method, path, **options)
+
+        original = run.kube.request
+
+        async def request(method: str, path: str, **options: Any) -> Object:
+            if method != "GET":
+                run.written.append(f"{method} {path}")
+            return await changed(method, path, **options)
+
+        run.kube.request = request  # type: ignore[method-assign]
+        await cluster.moltbot(spec={**DEMO, "operatingMode": "Suspended"})
+        condition = await cluster.condition("Progressing", "ChangedByAdmission")
+        assert "Service ada-gateway: spec.publishNotReadyAddresses" in condition["message"]
+        await run.quiet()
+        run.written.clear()
+        await run.reconcile(3)
+        assert run.written == []
+        run.kube.request = original  # type: ignore[method-assign]
+        async with running(cluster) as again:
+            await again.quiet()
+            await again.reconcile(2)
+            assert again.written == []
+
+
+async def test_without_a_storage_class_nothing_is_started_and_the_choices_are_named(tmp_path: Path) -> None:
+    async with local_cluster(tmp_path, storage_class=False) as cluster, running(cluster) as run:
+        await cluster.moltbot(spec=DEMO)
+        condition = await cluster.condition("StorageReady", "NoStorageClass")
+        assert "persistence.storageClassName" in condition["message"]
+        ready = condition_of(await cluster.get(MOLTBOTS, "ada"), "Ready") or {}
+        assert (ready["status"], ready["reason"]) == ("False", "StorageNotReady")
+        await run.quiet()
+        assert await cluster.person.get(STATEFUL_SETS, "ada-gateway", cluster.namespace) is None
+
+
+async def test_deleting_a_namespace_never_hangs_and_is_no_fault(tmp_path: Path) -> None:
+    async with local_cluster(tmp_path) as cluster:
+        await cluster.person.create(NAMESPACES, {"metadata": {"name": "team"}}, field_manager="person")
+        cluster.namespace = "team"
+        async with running(cluster) as run:
+            spec = {**DEMO, "operatingMode": "Suspended", "persistence": {"deletionPolicy": "Delete"}}
+            await cluster.moltbot(spec=spec)
+            await cluster.until(STATEFUL_SETS, "ada-gateway", lambda found: found)
+            await run.quiet()
+            await cluster.person.delete(NAMESPACES, "team")
+            await cluster.until(MOLTBOTS, "ada", lambda found: found is None)
+            async with asyncio.timeout(15):
+                while await cluster.person.get(NAMESPACES, "team") is not None:
+                    await asyncio.sleep(0.05)
+            assert not run.task.done()
 
 
 async def template_of(cluster: Cluster) -> dict[str, str]:

@@ -16,7 +16,9 @@ from moltbot_api.names import (
     LABEL_NAME,
     PORT_GATEWAY,
     PORT_GATEWAY_CONTROL,
+    PORT_GATEWAY_METRICS,
     PORT_STATE_CONTROL,
+    PORT_STATE_METRICS,
     gateway_selector,
 )
 from moltbot_api.spec import Egress
@@ -110,6 +112,9 @@ def build_gateway_policy(plan: Plan) -> Manifest:
     ]
     if plan.bucket is not None:
         ingress.append({"from": [{"podSelector": labels_of(_backup_selector(plan))}], "ports": port_list(PORT_STATE_CONTROL)})
+    if installation.metrics and installation.metrics_from:
+        ports = port_list(PORT_GATEWAY_METRICS, *([PORT_STATE_METRICS] if plan.bucket is not None else []))
+        ingress.append({"from": list(installation.metrics_from), "ports": ports})
     opened = plan.spec.gateway.egress if plan.spec.gateway and plan.spec.gateway.egress else []
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -30,6 +30,7 @@ class Installation:
     # beside the private ranges: the setting's and the API server's own public addresses
     denied_cidrs: tuple[str, ...] = ()
     metrics: bool = False
+    metrics_from: tuple[Manifest, ...] = ()  # NetworkPolicy peers
     log_format: str = "json"
     log_level: str = "info"
 
