@@ -8,9 +8,8 @@ between passes (`_Known`) only saves work: a restart finds everything again in t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -29,7 +28,6 @@ from moltbot_operator.children import Findings, Raced, is_owned_by
 from moltbot_operator.cluster_facts import ClusterFacts
 from moltbot_operator.effective import Effective, ModelAdapter, ModelConnection, SecretValues
 from moltbot_operator.events import EventRecorder
-from moltbot_operator.exposure import Claim, decide_exposure, wanted_host
 from moltbot_operator.facts import lifecycle_status, pod_facts, read_status, snapshot_facts, statefulset_facts
 from moltbot_operator.family import Family, Inputs
 from moltbot_operator.keys import DerivedKeys
@@ -40,6 +38,7 @@ from moltbot_operator.lifecycle.status import LifecycleStatus
 from moltbot_operator.manifests.plan import Installation, Plan, RecordedState
 from moltbot_operator.metrics import MOLTBOTS as MOLTBOTS_BY_PHASE
 from moltbot_operator.metrics import STATUS_WRITES, WAKE_SECONDS
+from moltbot_operator.neighbours import Neighbours
 from moltbot_operator.queue import Again
 from moltbot_operator.secret_store import ASLEEP_SECONDS, AWAKE_SECONDS, SecretStore
 from moltbot_operator.secrets_from import Place, resolve, secret_names
@@ -80,7 +79,6 @@ class _Known:
     sleep_obstacle: Obstacle | None = None
     written_at: float = field(default=float("-inf"))
     phase: str | None = None
-    host: str | None = None  # what it asked for in the last pass
 
 
 class Gone(Exception):
@@ -106,7 +104,8 @@ class Reconciler:
     ) -> None:
         self._kube, self._world, self._secrets, self._events = kube, world, secrets, events
         self._cluster, self._clock, self._policy = cluster, clock, policy
-        self._installation, self._keys, self._enqueue = installation, keys, enqueue
+        self._installation, self._keys = installation, keys
+        self._neighbours = Neighbours(world, policy.base_domain, policy.public_port, enqueue)
         self._children = ChildObjects(kube, world, secrets, clock)
         self._family = Family(self._children, secrets, world, kube=kube, clock=clock, keys=keys)
         self._known: dict[Key, _Known] = {}
@@ -151,7 +150,7 @@ class Reconciler:
         try:
             spec = MoltbotSpec.model_validate(moltbot.get("spec") or {})
         except ValidationError as error:
-            return await self._unreadable(key, known, _first_error(error))
+            return await self._unreadable(key, moltbot, known, _first_error(error))
         awake = self._is_awake(key, known.uid)
         effective, values_changed, token = await self._settle(key, moltbot, spec, known, awake)
         known.effective = effective
@@ -176,7 +175,7 @@ class Reconciler:
         known.picture = Picture(
             generation=int(moltbot["metadata"].get("generation") or 0),
             effective=effective,
-            exposure=self._exposure(key, moltbot, spec, effective),
+            exposure=self._neighbours.expose(moltbot, spec, effective.public_url),
             storage=storage.says,
             verifiers=self._verifiers(known.uid, plan),
             findings=findings,
@@ -249,16 +248,14 @@ class Reconciler:
         waits = [seconds for seconds in (outcome.requeue_after, wait) if seconds is not None]
         return min(waits) if waits else None
 
-    async def _unreadable(self, key: Key, known: _Known, why: str) -> Again:
+    async def _unreadable(self, key: Key, moltbot: Object, known: _Known, why: str) -> Again:
         """A spec that the CRD's schema should have kept out (it was written before an upgrade, say)."""
         if known.picture is None:
             nothing = Effective(ModelConnection(ModelAdapter.NONE, "", problem="the spec cannot be read"), None, None, "never", None, None)
-            exposure = decide_exposure(self._claim(key, known.uid, ""), None, (), self._policy.base_domain, self._policy.public_port)
+            exposure = self._neighbours.expose(moltbot, MoltbotSpec(), None)
             known.picture = Picture(0, nothing, exposure, decide_storage(key.name, MoltbotSpec(), StorageView(None, False)).says)
         known.picture = replace(known.picture, trouble=f"the spec cannot be read: {why}")
-        live = self._world.moltbot(key)
-        if live is not None:
-            await self._write_status(key, known, lifecycle_status(read_status(live)), at_once=False)
+        await self._write_status(key, known, lifecycle_status(read_status(moltbot)), at_once=False)
         return Again(None)
 
     # what the lifecycle asks
@@ -390,58 +387,9 @@ class Reconciler:
         if claim is not None and (claim.get("status") or {}).get("phase") == "Pending":
             default_class = await self._cluster.has_default_class()
         has_pod = self._world.get(PODS, plan.children.pod, plan.namespace) is not None
-        return StorageView(claim, plan.bucket is not None, default_class, self._claim_rival(key, plan), has_pod)
-
-    def _claim_rival(self, key: Key, plan: Plan) -> str | None:
-        """Another Moltbot of this namespace that mounts the same claim: its own by name, or it was there first."""
-        existing = plan.spec.persistence.existing_claim if plan.spec.persistence else None
-        if existing is None:
-            return None
-        mine = self._world.moltbot(key)
-        for other in self._world.all(MOLTBOTS):
-            metadata = other["metadata"]
-            if metadata.get("namespace") != key.namespace or metadata["name"] == key.name:
-                continue
-            persistence = (other.get("spec") or {}).get("persistence") or {}
-            theirs = persistence.get("existingClaim") or (None if persistence.get("ephemeral") else Children(metadata["name"]).state)
-            if theirs != existing:
-                continue
-            by_name = not persistence.get("existingClaim")
-            if by_name or (mine is not None and _age(other) < _age(mine)):
-                return str(metadata["name"])
-        return None
-
-    def _claim(self, key: Key, uid: str, host: str) -> Claim:
-        moltbot = self._world.moltbot(key)
-        created = parse_time(moltbot["metadata"].get("creationTimestamp")) if moltbot else None
-        return Claim(key, uid, created or self._clock.now(), host or wanted_host(key, None, None, self._policy.base_domain))
-
-    def _exposure(self, key: Key, moltbot: Object, spec: MoltbotSpec, effective: Effective) -> tell.Exposure:
-        host = wanted_host(key, spec.exposure.host if spec.exposure else None, effective.public_url, self._policy.base_domain)
-        mine = self._claim(key, str(moltbot["metadata"]["uid"]), host)
-        known = self._known.get(key)
-        if known is not None and known.host != host:
-            self._tell_rivals(key, known.host, host)
-            known.host = host
-        return decide_exposure(mine, effective.public_url, self._claims(), self._policy.base_domain, self._policy.public_port)
-
-    def _tell_rivals(self, key: Key, *hosts: str | None) -> None:
-        """Have those looked at that ask for a host which this one begins or ceases to ask for."""
-        for claim in list(self._claims()):
-            if claim.key != key and claim.host in hosts:
-                self._enqueue(claim.key)
-
-    def _claims(self) -> Iterator[Claim]:
-        """Hosts that Moltbots ask for besides their default ones."""
-        for other in self._world.all(MOLTBOTS):
-            metadata = other["metadata"]
-            key = Key(str(metadata["namespace"]), str(metadata["name"]))
-            host = ((other.get("spec") or {}).get("exposure") or {}).get("host")
-            known = self._known.get(key)
-            if not host and known is not None and known.effective is not None and known.effective.public_url:
-                host = wanted_host(key, None, known.effective.public_url, self._policy.base_domain)
-            if host:
-                yield Claim(key, str(metadata["uid"]), _age(other)[0], str(host).lower())
+        existing = persistence.existing_claim if persistence else None
+        rival = self._neighbours.user_of_claim(key, existing) if existing else None
+        return StorageView(claim, plan.bucket is not None, default_class, rival, has_pod)
 
     def _verifiers(self, uid: str, plan: Plan) -> tuple[Verifier, ...]:
         """Of the gateway token, one under each master key that is valid."""
@@ -454,8 +402,7 @@ class Reconciler:
     def _drop(self, key: Key, known: _Known) -> None:
         del self._known[key]
         self._count_phase(known, None)
-        if known.host is not None:
-            self._tell_rivals(key, known.host)
+        self._neighbours.forget(key)
         children = Children(key.name)
         names = {children.keys, children.model, children.bucket, children.certificate, children.gateway_token}
         if known.plan is not None:
@@ -467,13 +414,6 @@ class Reconciler:
         self._children.sweep()
         for forget in self._forget:
             forget(known.uid)
-
-
-def _age(moltbot: Object) -> tuple[datetime, str]:
-    metadata = moltbot["metadata"]
-    created = parse_time(metadata.get("creationTimestamp"))
-    assert created is not None, "the API server sets it"
-    return created, str(metadata["uid"])
 
 
 def _actions(moltbot: Object) -> tuple[tuple[str, str], ...]:

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Iterator
 from moltbot_api import status as api
 from moltbot_api.conditions import ConditionType, Reason
 from moltbot_operator.events import Told
-from moltbot_operator.exposure import Exposure
 from moltbot_operator.lifecycle.observed import Key
 from moltbot_operator.status import Picture
-
-__all__ = ["Exposure", "events_of"]
 
 # Conditions that are told when they are False, and those that are told when they are True.
 _WHEN_FALSE = {
