@@ -10,7 +10,6 @@ from moltbot_kube.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
     MOLTBOT_DEVICES,
-    MOLTBOTS,
     NAMESPACES,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -51,6 +50,8 @@ async def test_deleted_leaves_only_its_memory_which_its_successor_takes_over(pla
     first = await visit(place)
     await first.enter()
     await first.ask("remember the blue door", "I will remember: the blue door")
+    # An open page of an assistant that is deleted loses its connection, and its cookie opens nothing any more.
+    first.expected += ["status of 401", "WebSocket is already in CLOSING or CLOSED state", "WebSocket connection to"]
     claim = await place.until(PERSISTENT_VOLUME_CLAIMS, "ada-state", bool)
     assert len(await children(place, "ada")) > 8
 
@@ -105,10 +106,7 @@ async def test_namespaces_go_with_their_moltbots(release: Release, buckets: Buck
         await release.scale_operator(0)
         try:
             await abandoned.kubectl("delete", "namespace", abandoned.namespace, "--wait=false")
-            await abandoned.until(PODS, "ada-gateway-0", lambda found: found is None, 90)
-            # Only a Moltbot with deletionPolicy Delete waits for its operator.
-            await abandoned.until(MOLTBOTS, "bob", lambda found: found is None)
-            assert await abandoned.get(MOLTBOTS, "ada") is not None
+            # No finalizer of ours waits for it: owner references alone remove what is to be removed.
+            await gone(abandoned)
         finally:
             await release.scale_operator(1)
-        await gone(abandoned)

@@ -169,6 +169,11 @@ class ClaudeModel:
         if isinstance(error, sdk.APIStatusError):
             return failures.describe(_api_error(error), place)
         names = {kind.__name__ for kind in type(error).__mro__}
+        if _never_connected(error):
+            # Packets that a network policy drops end so: no refusal, only silence before there is a connection.
+            failure = failures.unreachable(place, f"no connection within {self._limits.connect:g} s")
+            failure.again = False
+            return failure
         if isinstance(error, TimeoutError) or names & {"APITimeoutError", "TimeoutException"}:
             # The SDK has asked again by itself before it gives up on a request.
             failure = failures.timed_out(place)
@@ -280,6 +285,15 @@ def _api_error(error: Any) -> ApiError:
         # A proxy's page; its first words may say more than nothing.
         message = re.sub(r"<[^>]*>", " ", error.body)[:200]
     return ApiError(status, kind, message, retry_after)
+
+
+def _never_connected(error: BaseException | None) -> bool:
+    """Whether what gave up was the attempt to connect, and not the wait for an answer."""
+    while error is not None:
+        if type(error).__name__ == "ConnectTimeout":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _deepest(error: BaseException) -> str:
