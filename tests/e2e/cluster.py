@@ -45,9 +45,13 @@ async def command(*arguments: str, stdin: str | None = None) -> str:
 
 @asynccontextmanager
 async def started(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.StreamReader]:
-    """A program that runs for as long as this is open; what it prints."""
+    """A program that runs for as long as this is open; what it prints, complaints too."""
     process = await asyncio.create_subprocess_exec(
-        *arguments, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL, env={**os.environ, **(env or {})}
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **(env or {})},
     )
     assert process.stdout is not None
     try:
@@ -63,8 +67,9 @@ async def forwarded(namespace: str, target: str, port: int) -> AsyncIterator[int
     """`kubectl port-forward`; the port on this machine."""
     async with started("kubectl", "port-forward", "-n", namespace, target, f":{port}") as said:
         async with asyncio.timeout(SECONDS):
-            found = re.search(r":(\d+) ->", (await said.readline()).decode())
-        assert found, f"kubectl port-forward {target} said nothing"
+            line = (await said.readline()).decode()
+        found = re.search(r":(\d+) ->", line)
+        assert found, f"kubectl port-forward {target}: {line}"
         drain = asyncio.create_task(said.read())
         try:
             yield int(found[1])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+import hashlib
 import os
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,13 +76,28 @@ async def install(*arguments: str) -> None:
     await command("helm", "install", NAME, CHART, "-n", NAMESPACE, *arguments)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two runs on one cluster would take each other's release away. Raises RuntimeError when there is another one on this machine."""
+    cluster = hashlib.sha256(os.environ.get("KUBECONFIG", "").encode()).hexdigest()[:12]
+    with (Path(tempfile.gettempdir()) / f"moltbot-e2e-{cluster}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                "another run of the end-to-end tests or of `make bench ARGS=wake` uses this cluster: wait for its end"
+            ) from None
+        yield
+
+
 @asynccontextmanager
 async def open_release(person: Kube) -> AsyncIterator[Release]:
-    await remove_what_was_left(person)
-    begun = time.monotonic()
-    await install()
-    try:
-        yield Release(person, begun)
-    finally:
-        await command("helm", "uninstall", NAME, "-n", NAMESPACE, "--wait", "--ignore-not-found")
-        await person.delete(NAMESPACES, NAMESPACE)
+    with alone():
+        await remove_what_was_left(person)
+        begun = time.monotonic()
+        await install()
+        try:
+            yield Release(person, begun)
+        finally:
+            await command("helm", "uninstall", NAME, "-n", NAMESPACE, "--wait", "--ignore-not-found")
+            await person.delete(NAMESPACES, NAMESPACE)
