@@ -63,7 +63,8 @@ def pod_facts(obj: Object) -> PodFacts:
 def _containers(statuses: Iterable[dict[str, Any]]) -> Iterable[ContainerFacts]:
     for one in statuses:
         waiting = (one.get("state") or {}).get("waiting") or {}
-        terminated = (one.get("lastState") or {}).get("terminated") or (one.get("state") or {}).get("terminated") or {}
+        ended = (one.get("state") or {}).get("terminated") or {}
+        terminated = (one.get("lastState") or {}).get("terminated") or ended
         last = ""
         if terminated:
             said = str(terminated.get("message") or "").strip().splitlines()
@@ -76,6 +77,7 @@ def _containers(statuses: Iterable[dict[str, Any]]) -> Iterable[ContainerFacts]:
             waiting_message=str(waiting.get("message") or "")[:_TEXT],
             restarts=int(one.get("restartCount") or 0),
             last_exit=last,
+            failed=bool(ended.get("exitCode")),
         )
 
 

@@ -50,6 +50,11 @@ def waits(reason: str, *, restarts: int = 0) -> Observed:
     return replace(AWAKE, pod=replace(YOUNG, containers=(ContainerFacts("gateway", reason, "why", restarts),)))
 
 
+def ended(restarts: int) -> Observed:
+    """Its container failed and is not running again yet."""
+    return replace(AWAKE, pod=replace(YOUNG, containers=(ContainerFacts("gateway", restarts=restarts, failed=True),)))
+
+
 def obstacle(observed: Observed) -> Observed:
     return replace(observed, moltbot=replace(observed.moltbot, start_obstacle=Obstacle(Reason.SECRETS_NOT_READY, "make Secret ada")))
 
@@ -110,6 +115,8 @@ CASES = {
     ),
     "the image cannot be pulled": Case(waits("ImagePullBackOff"), Phase.FAILED, (FALSE, Reason.IMAGE_PULL_FAILED)),
     "it ends again and again": Case(waits("CrashLoopBackOff", restarts=4), Phase.FAILED, (FALSE, Reason.CRASH_LOOP)),
+    "it ended again, and the kubelet has not said that it waits": Case(ended(restarts=2), Phase.FAILED, (FALSE, Reason.CRASH_LOOP)),
+    "it ended for the first time": Case(ended(restarts=0), Phase.WAKING, (TRUE, Reason.WAKING)),
     "the container cannot be made": Case(waits("CreateContainerConfigError"), Phase.FAILED, (FALSE, Reason.CONTAINER_CONFIG)),
     "the container is being made": Case(waits("ContainerCreating"), Phase.WAKING, (TRUE, Reason.WAKING)),
     "no node for a moment": Case(replace(AWAKE, pod=replace(YOUNG, unschedulable="0/3 nodes")), Phase.WAKING, (TRUE, Reason.WAKING)),

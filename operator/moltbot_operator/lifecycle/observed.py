@@ -94,6 +94,7 @@ class ContainerFacts:
     waiting_message: str = ""
     restarts: int = 0
     last_exit: str = ""  # reason and code of the last termination, for people
+    failed: bool = False  # it has ended with an exit code other than 0, and is not running again yet
 
 
 @dataclass(frozen=True, slots=True)

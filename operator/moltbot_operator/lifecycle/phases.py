@@ -22,6 +22,9 @@ IMAGE_REASONS = frozenset(
 )
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 CRASH_REASONS = frozenset({"CrashLoopBackOff"})
+# A kubelet says so only when it looks at the pod again, which may be as late as the next start (seen: 40 s of back-off without the
+# word): a container that failed after so many restarts is in a loop whatever it is called.
+CRASHES = 2
 # A scheduler that finds no node may be waiting for a new one: told as a failure only after this (seconds).
 UNSCHEDULABLE_SECONDS = 30.0
 UNREACHABLE_SECONDS = 30.0
@@ -183,7 +186,7 @@ def _container_failure(view: View, pod: PodFacts) -> Says | None:
             return Says(Truth.FALSE, Reason.IMAGE_PULL_FAILED, words + " Check spec.gateway.image and imagePullSecrets.")
         if reason in CONFIG_REASONS:
             return Says(Truth.FALSE, Reason.CONTAINER_CONFIG, f"Container {container.name} cannot be made ({reason}: {said}).")
-        if reason in CRASH_REASONS:
+        if reason in CRASH_REASONS or (container.failed and container.restarts >= CRASHES):
             last = f", last: {container.last_exit}" if container.last_exit else ""
             words = f"Container {container.name} ends again and again ({container.restarts} restarts{last})"
             return Says(Truth.FALSE, Reason.CRASH_LOOP, words + "; see its log with kubectl logs --previous.")
