@@ -43,7 +43,7 @@ ui: operator/moltbot_router/static/.built ## Build the Control UI and the admini
 .PHONY: pictures
 pictures: $(VENV)/.dev ui ## Take the README's pictures anew, of the real pages
 	@$(BIN)/python .ci/browser.py
-	@$(BIN)/python .ci/pictures.py
+	@PYTHONPATH=. $(BIN)/python .ci/pictures.py
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure (docs/benchmarks.md); ARGS='gateway_start' picks one

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,20 +14,17 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from bench.measure import free_port
+from tests.chromium import chromium_flags, find_chromium
+
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 BIN = ROOT / ".venv" / "bin"
+# no page of these pictures needs a name mapped
+NOWHERE = "nowhere.example"
 DESKTOP = {"width": 1200, "height": 760}
 PHONE = {"width": 390, "height": 780}
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SAID = ("Hello Ada!", "Remember that the spare key is in the blue flowerpot.", "847293 + 651824")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _links(log: Path) -> tuple[str, str]:
@@ -92,21 +88,18 @@ def _tell_the_story(browser: Browser, link: str, admin: str, home: str) -> None:
 
 def main() -> int:
     IMAGES.mkdir(exist_ok=True)
-    chromium = subprocess.run(
-        [sys.executable, ".ci/browser.py", "--path"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as home:
         log, moltbot = Path(home) / "up.log", Path(home) / "ada.yaml"
         spec = {"model": {"name": "demo"}, "sleepAfter": "15s"}
         moltbot.write_text(json.dumps({"apiVersion": "moltbot.dev/v1alpha1", "kind": "Moltbot", "metadata": {"name": "ada"}, "spec": spec}))
         environment = {**os.environ, "MOLTBOT_HOME": home}
-        command = [str(BIN / "moltbot"), "up", "-f", str(moltbot), "--port", str(_free_port()), "--admin-port", str(_free_port())]
+        command = [str(BIN / "moltbot"), "up", "-f", str(moltbot), "--port", str(free_port()), "--admin-port", str(free_port())]
         with log.open("w") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
             try:
                 link, admin = _links(log)
                 with sync_playwright() as playwright:
-                    browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+                    browser = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(f"MAP {NOWHERE} 127.0.0.1"))
                     _tell_the_story(browser, link, admin, home)
                     browser.close()
             finally:

@@ -18,6 +18,7 @@ class ModelAdapter(StrEnum):
     NONE = "none"
 
 
+# The state's own `Storage` once more: nothing of moltbot_state is imported at a cold start (a test holds that).
 class Storage(StrEnum):
     VOLUME = "volume"
     EPHEMERAL = "ephemeral"

@@ -81,6 +81,12 @@ def read_settings(cls: type[T], environ: Mapping[str, str]) -> T:
     return cls(**values)
 
 
+def split_address(text: str) -> tuple[str, int]:
+    """(host, port) of a checked `host:port`; IPv6 without its brackets, and an empty host stays empty."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def describe_settings(cls: type[Any]) -> list[SettingDoc]:
     """Rows for the reference, in the order of the fields."""
     rows = []

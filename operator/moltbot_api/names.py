@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 GROUP = "moltbot.dev"
 VERSION = "v1alpha1"
@@ -139,6 +140,11 @@ class Children:
 def device_object_name(moltbot: str, device_id: str) -> str:
     """Name of the MoltbotDevice of one device: the Moltbot's name and the device id (64 hex digits)."""
     return f"{moltbot}-{device_id}"
+
+
+def requested_snapshot_name(moltbot: str, now: datetime, salt: str) -> str:
+    """Name for a MoltbotSnapshot that a person asks for: the time (UTC) for people, and `salt` (hex) against two in one second."""
+    return f"{moltbot}-{now.strftime('%Y%m%d-%H%M%S')}-{salt}"
 
 
 def gateway_selector(moltbot: str) -> dict[str, str]:

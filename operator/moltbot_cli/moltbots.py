@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from moltbot_api.names import ADMIN_KEY, ADMIN_SECRET, ANNOTATION_REFRESH, GATEWAY_TOKEN_KEY, GROUP, Children
+from moltbot_api.names import ADMIN_KEY, ADMIN_SECRET, ANNOTATION_REFRESH, GATEWAY_TOKEN_KEY, GROUP, Children, requested_snapshot_name
 from moltbot_kube import Change, Conflict, Kube, Object, Resource, Scope, WatchEvent, watch
 from moltbot_kube.resources import DEPLOYMENTS, MOLTBOT_DEVICES, MOLTBOT_SNAPSHOTS, MOLTBOTS, SECRETS
 from moltbot_trust.clock import format_time
@@ -151,11 +151,10 @@ async def remove_device(place: Place, device: Object) -> None:
 
 async def back_up(place: Place, moltbot: Object) -> Object:
     name = moltbot["metadata"]["name"]
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     snapshot: Object = {
         "apiVersion": MOLTBOT_SNAPSHOTS.api_version,
         "kind": MOLTBOT_SNAPSHOTS.kind,
-        "metadata": {"name": f"{name}-{stamp}-{secrets.token_hex(2)}", "namespace": place.namespace},
+        "metadata": {"name": requested_snapshot_name(name, datetime.now(UTC), secrets.token_hex(2)), "namespace": place.namespace},
         "spec": {"moltbot": name},
     }
     return await place.kube.create(MOLTBOT_SNAPSHOTS, snapshot, field_manager=MANAGER)

@@ -17,7 +17,7 @@ from moltbot_api import status as api
 from moltbot_api.conditions import ConditionType, Reason
 from moltbot_api.model import parse_time
 from moltbot_api.names import FIELD_MANAGER, Children
-from moltbot_api.spec import MoltbotSpec
+from moltbot_api.spec import MoltbotSpec, OperatingMode
 from moltbot_kube import BadRequest, Forbidden, Invalid, Kube, NotFound, Object
 from moltbot_kube import Conflict as KubeConflict
 from moltbot_kube.resources import MOLTBOTS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
@@ -31,7 +31,7 @@ from moltbot_operator.events import EventRecorder
 from moltbot_operator.facts import lifecycle_status, pod_facts, read_status, snapshot_facts, statefulset_facts
 from moltbot_operator.family import Family, Inputs
 from moltbot_operator.keys import DerivedKeys
-from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, Obstacle, OperatingMode, Storage
+from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, Obstacle, Storage
 from moltbot_operator.lifecycle.ports import Ports
 from moltbot_operator.lifecycle.service import LifecycleService
 from moltbot_operator.lifecycle.status import LifecycleStatus

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from moltbot_trust.logs import LogFormat, LogLevel
-from moltbot_trust.settings import setting
+from moltbot_trust.settings import setting, split_address
 
 
 class DemoModel(StrEnum):
@@ -114,5 +114,5 @@ def parse_listen(text: str) -> tuple[str, int] | None:
     """`host:port` (`[::]:port` too) as the two of them; None for the empty string."""
     if not text:
         return None
-    host, _, port = text.rpartition(":")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    host, port = split_address(text)
+    return host or "0.0.0.0", port

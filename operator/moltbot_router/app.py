@@ -31,9 +31,10 @@ from moltbot_router.path.session import SessionServices
 from moltbot_router.path.sessions import Sessions
 from moltbot_router.path.touch import Presence
 from moltbot_router.path.wake import HoldLimits, Waker
-from moltbot_router.settings import Settings, split_address
+from moltbot_router.settings import Settings
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
+from moltbot_trust.settings import split_address
 from moltbot_trust.tls import GATEWAY_CONTROL_PORT, GATEWAY_PORT
 
 # What is held or under way gets this long at a stop (seconds), the last of them to be told that it will not be served here; the chart's

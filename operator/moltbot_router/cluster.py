@@ -18,6 +18,7 @@ from moltbot_api.names import (
     LABEL_NAME,
     Children,
     device_object_name,
+    requested_snapshot_name,
 )
 from moltbot_kube import Cache, Changed, Forbidden, Invalid, Kube, KubeError, NotFound, Object
 from moltbot_kube import Conflict as KubeConflict
@@ -174,8 +175,7 @@ class KubeWrites:
         self._view.moltbot_cache.observe(obj)
 
     async def create_snapshot(self, key: Key) -> str:
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        name = f"{key.name}-{stamp}-{secrets.token_hex(2)}"
+        name = requested_snapshot_name(key.name, datetime.now(UTC), secrets.token_hex(2))
         async with _bounded():
             await self._kube.create(MOLTBOT_SNAPSHOTS, build_snapshot(key, name), field_manager=FIELD_MANAGER_ROUTER)
         return name

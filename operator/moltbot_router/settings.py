@@ -31,9 +31,3 @@ class Settings:
     kubeconfig: str = setting("", doc="Kubeconfig to use instead of the pod's own ServiceAccount.")
     log_format: LogFormat = setting(LogFormat.AUTO, doc="json, text, or auto: text on a terminal.")
     log_level: LogLevel = setting(LogLevel.INFO, doc="Least level that is logged.")
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """(host, port) of a checked address; IPv6 without its brackets."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)

@@ -169,7 +169,6 @@ def moltbot(name: str, spec: Spec) -> dict[str, Any]:
 DEMO: Spec = {"model": {"name": "demo"}}
 FROM_ADA: Spec = {"secretsFrom": [{"name": "ada"}]}
 BUCKET_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testsecret"}
-R2_KEYS = {"R2_ACCESS_KEY_ID": "id", "R2_SECRET_ACCESS_KEY": "key", "CF_ACCOUNT_ID": "acc1"}
 EGRESS: Spec = {"namespace": "s3", "podLabels": {"app": "s3"}, "ports": [{"port": 7070}]}
 CLAIM: Spec = {
     "apiVersion": "v1",

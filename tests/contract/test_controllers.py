@@ -112,11 +112,11 @@ async def test_sidecars_start_first_and_stop_last_in_reverse_order(running: Runn
 
 async def test_a_sidecar_that_ends_starts_again_in_place(running: Running) -> None:
     """Rule 9: changed bucket keys reach the state container by its own restart."""
-    code = "import os, time\nif os.path.exists('/work/x'): time.sleep(600)\nopen('/work/x', 'w').close()"
-    mount = [{"name": "work", "mountPath": "/work"}]
+    code = "import os, time\nif os.path.exists('/scratch/x'): time.sleep(600)\nopen('/scratch/x', 'w').close()"
+    mount = [{"name": "work", "mountPath": "/scratch"}]
     # The miniature one rewrites values, not programs: the path comes as a value.
-    code = code.replace("'/work/x'", "os.environ['X']")
-    sidecar = python("a", code, restartPolicy="Always", volumeMounts=mount, env=[{"name": "X", "value": "/work/x"}])
+    code = code.replace("'/scratch/x'", "os.environ['X']")
+    sidecar = python("a", code, restartPolicy="Always", volumeMounts=mount, env=[{"name": "X", "value": "/scratch/x"}])
     body = pod("p", python("main", sleeper()), initContainers=[sidecar], volumes=[{"name": "work", "emptyDir": {}}])
     (await running.client.create(running.pod(), body)).ok()
     found = await running.until(running.pod("p"), lambda p: is_ready(p) and containers(p)["a"]["restartCount"] == 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import ActionDecision, decide_actions
-from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, OperatingMode, PodFacts, StatefulSetFacts, Storage
+from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, PodFacts, StatefulSetFacts, Storage
 from moltbot_operator.lifecycle.pod_watch import PodWatch, Reports
 from moltbot_operator.lifecycle.reports import GatewayReport, GatewayState
 from moltbot_operator.lifecycle.sleep import View

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from moltbot_operator.lifecycle.observed import OperatingMode
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.ports import Unavailable
 from tests.lifecycle.world import Killed, World
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import decide_actions, has_new_request
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode
+from moltbot_operator.lifecycle.observed import Observed
 from moltbot_operator.lifecycle.status import ActionKind, ActionRecord, ActionResult
 from tests.lifecycle.examples import ASLEEP, AWAKE, MOLTBOT, NOW, POD, ago, text
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle import handshake as handshake_module
 from moltbot_operator.lifecycle import sleep_service
 from moltbot_operator.lifecycle.handshake import Answer, Handshake, Step
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode, Storage
+from moltbot_operator.lifecycle.observed import Observed, Storage
 from moltbot_operator.lifecycle.ports import Committed, ScaleFacts
 from moltbot_operator.lifecycle.status import LifecycleStatus, Phase
 from tests.lifecycle import faults

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.handshake import Stopped, StopReason
-from moltbot_operator.lifecycle.observed import ContainerFacts, Observed, Obstacle, OperatingMode, WakeTimes
+from moltbot_operator.lifecycle.observed import ContainerFacts, Observed, Obstacle, WakeTimes
 from moltbot_operator.lifecycle.phases import Told, decide_told
 from moltbot_operator.lifecycle.pod_watch import Reports
 from moltbot_operator.lifecycle.reports import Choice, GatewayReport, GatewayState, StatePhase, StateReport

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode, SnapshotFacts, Storage
+from moltbot_api.spec import OperatingMode
+from moltbot_operator.lifecycle.observed import Observed, SnapshotFacts, Storage
 from moltbot_operator.lifecycle.status import ActionKind, ActionResult, ConditionType, Phase, Reason, Truth
 from tests.lifecycle.driving import Operator, awake, run_for, settle
 from tests.lifecycle.world import Killed, World

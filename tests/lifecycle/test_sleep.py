@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from moltbot_operator.lifecycle.observed import Observed, Obstacle, OperatingMode, Storage
+from moltbot_api.spec import OperatingMode
+from moltbot_operator.lifecycle.observed import Observed, Obstacle, Storage
 from moltbot_operator.lifecycle.pod_watch import Reports, begin_watch, note_reports, stalled_seconds
 from moltbot_operator.lifecycle.reports import GatewayReport, GatewayState, StatePhase, StateReport
 from moltbot_operator.lifecycle.sleep import Sleep, SleepCause, Stay, decide_report_interval, decide_sleep

@@ -7,8 +7,9 @@ from datetime import datetime
 
 import pytest
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import decide_actions
-from moltbot_operator.lifecycle.observed import Observed, Obstacle, OperatingMode
+from moltbot_operator.lifecycle.observed import Observed, Obstacle
 from moltbot_operator.lifecycle.status import ConditionType, HistoryEntry, LastWake, LifecycleStatus, Phase, Reason, Truth
 from moltbot_operator.lifecycle.wake import MOST_SLEEP_SECONDS, Rest, Wake, WakeCause, decide_next_wake, decide_wake
 from tests.lifecycle.examples import ASLEEP, ASLEEP_SET, ASLEEP_STATUS, AWAKE, NOW, ago, condition, text

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from moltbot_api.spec import OperatingMode
 from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.handshake import Busy as GatewayBusy
 from moltbot_gateway.handshake import Granted, Handshake
 from moltbot_gateway.handshake import Resumed as GatewayResumed
 from moltbot_gateway.handshake import State as GatewayWord
-from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, OperatingMode, PodFacts, StatefulSetFacts, Storage
+from moltbot_operator.lifecycle.observed import Key, MoltbotFacts, Observed, PodFacts, StatefulSetFacts, Storage
 from moltbot_operator.lifecycle.ports import (
     Busy,
     Checkpoint,

@@ -114,9 +114,9 @@ async def test_mounts_are_directories_and_values_that_name_them_are_rewritten(ma
     )
     container = python(
         code,
-        args=["/work/x"],
-        env=[{"name": "KEYS", "value": "/keys"}, {"name": "WORK", "value": "/work/sub"}, {"name": "W", "value": "/workshop"}],
-        volumeMounts=[{"name": "keys", "mountPath": "/keys"}, {"name": "work", "mountPath": "/work"}],
+        args=["/data/x"],
+        env=[{"name": "KEYS", "value": "/keys"}, {"name": "WORK", "value": "/data/sub"}, {"name": "W", "value": "/database"}],
+        volumeMounts=[{"name": "keys", "mountPath": "/keys"}, {"name": "work", "mountPath": "/data"}],
     )
     volumes = [{"name": "keys", "secret": {"secretName": "s"}}, {"name": "work", "emptyDir": {}}]
     machine.store.create("pods", pod("p", container, restartPolicy="Never", volumes=volumes))

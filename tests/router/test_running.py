@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from moltbot_router.settings import Settings, split_address
+from moltbot_router.settings import Settings
 from moltbot_trust.logs import LogFormat, LogLevel, configure_logging
-from moltbot_trust.settings import describe_settings
+from moltbot_trust.settings import describe_settings, split_address
 from tests.fakes.clock import FakeClock
 from tests.router.cluster import ADA
 from tests.router.test_http import cookie_of, device_token_of

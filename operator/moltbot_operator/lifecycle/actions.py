@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from moltbot_api.names import GROUP
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode
+from moltbot_api.spec import OperatingMode
+from moltbot_operator.lifecycle.observed import Observed
 from moltbot_operator.lifecycle.report_parsing import parse_time, printable
 from moltbot_operator.lifecycle.status import ActionKind, ActionRecord, ActionResult, LifecycleStatus
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.status import LifecycleStatus, Reason
 
 
@@ -23,13 +24,6 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-class OperatingMode(StrEnum):
-    """`spec.operatingMode`."""
-
-    AUTO = "Auto"
-    SUSPENDED = "Suspended"
 
 
 class Storage(StrEnum):

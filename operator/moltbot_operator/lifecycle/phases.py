@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.handshake import Stopped, StopReason
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode, PodFacts
+from moltbot_operator.lifecycle.observed import Observed, PodFacts
 from moltbot_operator.lifecycle.reports import GatewayState, StatePhase
 from moltbot_operator.lifecycle.sleep import Outdated, Sleep, SleepCause, Stay, View, decide_outdated
 from moltbot_operator.lifecycle.status import ConditionType, Phase, Reason, Truth

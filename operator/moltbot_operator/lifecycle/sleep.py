@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import ActionDecision
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode, PodFacts, Storage
+from moltbot_operator.lifecycle.observed import Observed, PodFacts, Storage
 from moltbot_operator.lifecycle.pod_watch import PodWatch, Reports, stalled_seconds
 from moltbot_operator.lifecycle.reports import GatewayReport, GatewayState
 from moltbot_operator.lifecycle.status import ActionKind, ConditionType, Reason, Truth

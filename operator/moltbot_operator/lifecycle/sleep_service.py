@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import has_new_request
 from moltbot_operator.lifecycle.handshake import (
     Answer,
@@ -26,7 +27,7 @@ from moltbot_operator.lifecycle.handshake import (
     begin_handshake,
     may_end,
 )
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode, PodFacts, Storage
+from moltbot_operator.lifecycle.observed import Observed, PodFacts, Storage
 from moltbot_operator.lifecycle.ports import Checkpoint, Conflict, Missing, Ports, SnapshotReason, Unavailable
 from moltbot_operator.lifecycle.reports import SnapshotReport
 from moltbot_operator.lifecycle.sleep import Sleep, SleepCause, View, decide_sleep

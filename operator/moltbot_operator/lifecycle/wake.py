@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from moltbot_api.spec import OperatingMode
 from moltbot_operator.lifecycle.actions import ActionDecision
-from moltbot_operator.lifecycle.observed import Observed, OperatingMode
+from moltbot_operator.lifecycle.observed import Observed
 from moltbot_operator.lifecycle.status import ActionKind, ConditionType, LifecycleStatus, Phase, Reason
 
 # A scheduled wake comes no sooner than this after sleep (seconds; rule 12) …

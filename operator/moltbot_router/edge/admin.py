@@ -16,7 +16,7 @@ from aiohttp import web
 
 from moltbot_api.hosts import is_loopback_host, normalise_host
 from moltbot_router.edge.answers import json_answer, json_error, page
-from moltbot_router.edge.events import EventStreams, Stirrer
+from moltbot_router.edge.events import EventStreams
 from moltbot_router.edge.statics import Statics
 from moltbot_router.keystore import KeyStore
 from moltbot_router.locks.cookies import ADMIN_SECONDS, is_admin_cookie, make_admin_cookie
@@ -184,7 +184,6 @@ class AdminEdge:
         return lambda: administration.approve(key, device_id, request_id)
 
     async def _events(self, request: web.BaseRequest, key: Key) -> web.StreamResponse:
-        stirrer = Stirrer()
         cookie = request.cookies.get(ADMIN_COOKIE, "")
 
         def snapshot() -> list[tuple[str, object]] | None:
@@ -194,16 +193,7 @@ class AdminEdge:
             state = self._s.administration.state(key)
             return [("state", state)] if state is not None else None
 
-        def on_change(changed: Key) -> None:
-            if changed == key:
-                stirrer.stir()
-
-        ends = [self._s.view.subscribe(on_change), self._s.sessions.listen(on_change)]
-        try:
-            return await self._s.streams.serve(request, key, stirrer, snapshot)
-        finally:
-            for end in ends:
-                end()
+        return await self._s.streams.follow(request, key, (self._s.view.subscribe, self._s.sessions.listen), snapshot)
 
 
 async def _read_json(request: web.BaseRequest) -> Document:

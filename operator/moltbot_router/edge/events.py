@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -28,6 +28,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Calls back at each change of a Moltbot; what it returns ends that.
+Source = Callable[[Callable[[Key], None]], Callable[[], None]]
 # (event, data) pairs to send now; None: the stream ends.
 Snapshot = Callable[[], list[tuple[str, object]] | None]
 
@@ -61,9 +63,23 @@ class EventStreams:
         for stirrer in self._open:
             stirrer.stir()
 
-    async def serve(self, request: web.BaseRequest, key: Key, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
-        """Send what `snapshot` says at once and whenever it says something else after a stir. Ends with the client, or when the snapshot
-        is None."""
+    async def follow(self, request: web.BaseRequest, key: Key, sources: Sequence[Source], snapshot: Snapshot) -> web.StreamResponse:
+        """Send what `snapshot` says at once and whenever it says something else after one of the sources told of this Moltbot. Ends with
+        the client, or when the snapshot is None."""
+        stirrer = Stirrer()
+
+        def on_change(changed: Key) -> None:
+            if changed == key:
+                stirrer.stir()
+
+        ends = [subscribe(on_change) for subscribe in sources]
+        try:
+            return await self._serve(request, key, stirrer, snapshot)
+        finally:
+            for end in ends:
+                end()
+
+    async def _serve(self, request: web.BaseRequest, key: Key, stirrer: Stirrer, snapshot: Snapshot) -> web.StreamResponse:
         if len(self._open) >= self._limit or self._each[key] >= self._limit_each:
             return json_error(503, "busy", "too many pages listen; try again", {"Retry-After": "5"})
         self._open.add(stirrer)

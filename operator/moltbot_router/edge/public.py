@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from moltbot_router.edge.answers import json_answer, json_error, page
-from moltbot_router.edge.events import EventStreams, Stirrer
+from moltbot_router.edge.events import EventStreams
 from moltbot_router.edge.proxy import Passage, Proxy
 from moltbot_router.edge.sockets import Sockets
 from moltbot_router.edge.statics import Statics
@@ -219,18 +219,7 @@ class PublicEdge:
                     before[0] = device
             return events
 
-        stirrer = Stirrer()
-
-        def on_change(changed: Key) -> None:
-            if changed == key:
-                stirrer.stir()
-
-        ends = [self._s.view.subscribe(on_change), self._s.waker.listen(on_change)]
-        try:
-            return await self._s.streams.serve(request, key, stirrer, snapshot)
-        finally:
-            for end in ends:
-                end()
+        return await self._s.streams.follow(request, key, (self._s.view.subscribe, self._s.waker.listen), snapshot)
 
     async def _login(self, request: web.BaseRequest, origin: Origin) -> web.Response:
         if request.method != "POST":
