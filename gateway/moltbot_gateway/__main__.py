@@ -34,7 +34,8 @@ def main() -> int:
     become_undumpable()
     try:
         # Of the certificate its fingerprint says enough.
-        shown = effective_settings(settings) | {"tls_certificate": fingerprint_of(settings.tls_certificate)}
+        # Prompts and skills are a person's words: how much there is of them is all that a log needs.
+        shown = effective_settings(settings) | {"tls_certificate": fingerprint_of(settings.tls_certificate), "agent": len(settings.agent)}
         log.info("starting", **shown)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, began))

@@ -49,7 +49,7 @@ class Running:
 
 def build_model(settings: Settings, clock: Clock) -> Model:
     match settings.model_adapter:
-        case ModelAdapter.ANTHROPIC:
+        case ModelAdapter.ANTHROPIC | ModelAdapter.OPENAI:
             return ClaudeModel(Connection(settings.model_base_url, settings.model_api_key, settings.model_gateway_authorization))
         case ModelAdapter.DEMO:
             return DemoModel(clock.sleep)

@@ -14,6 +14,7 @@ from moltbot_trust.tls import GATEWAY_CONTROL_PORT, GATEWAY_PORT
 
 class ModelAdapter(StrEnum):
     ANTHROPIC = "anthropic"
+    OPENAI = "openai"
     DEMO = "demo"
     NONE = "none"
 
@@ -45,7 +46,10 @@ class Settings:
     model_api_key: Secret | None = setting(None, doc="The provider's key.")
     model_gateway_authorization: Secret | None = setting(None, doc="Token of an AI Gateway (header cf-aig-authorization).")
     model_base_url: str = setting("", doc="Base URL of the Messages API; empty: Anthropic's own.")
+    model_openai_api_key: Secret | None = setting(None, doc="Key for models named `openai/…` where another adapter is the main one.")
+    model_openai_base_url: str = setting("", doc="Base URL of chat completions for such models; empty: OpenAI's own.")
     model_problem: str = setting("", doc="What the person is told while no model can work (adapter none).")
+    agent: str = setting("", doc="What the resource says about the assistant itself, JSON ([agent](agent.md)).")
     log_format: LogFormat = setting(LogFormat.AUTO, doc="JSON lines or text.")
     log_level: LogLevel = setting(LogLevel.INFO, doc="Least level that is written.")
     metrics_port: int = setting(0, doc="Port of the metrics; 0: off.", minimum=0, maximum=65535)

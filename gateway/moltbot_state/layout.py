@@ -29,7 +29,7 @@ from pathlib import Path
 from moltbot_state.format import DATABASE_NAME, WORKSPACE_NAME
 
 # The newest schema of the database that this program understands: SQLite's `user_version`, written by the gateway's store.
-DATABASE_VERSION = 1
+DATABASE_VERSION = 2
 # A file of ours beside the state is a few kilobytes; known.json grows with the workspace.
 MAX_SMALL_FILE = 64 * 1024
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moltbot_gateway.models.base import Completed, ModelRequest, Said, TextDelta
+from moltbot_gateway.models.base import Completed, ModelRequest, TextDelta, said
 from moltbot_gateway.models.claude import ClaudeModel, Connection, Limits, build_body, clean_base_url, thinks
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
 from moltbot_protocol.models import DEFAULT_MODEL
@@ -38,7 +38,7 @@ def connect(fake: FakeAnthropic, *, key: str | None = KEY, gateway: str | None =
 
 
 def request(text: str, *earlier: tuple[str, str], model: str = DEFAULT_MODEL, thinking: str | None = None) -> ModelRequest:
-    return ModelRequest(model, "You are ada.", [*(Said(role, said) for role, said in earlier), Said("user", text)], thinking)
+    return ModelRequest(model, ("You are ada.",), [*(said(role, words) for role, words in earlier), said("user", text)], thinking)
 
 
 async def ask(model: ClaudeModel, asked: ModelRequest) -> tuple[str, Completed]:

@@ -13,7 +13,7 @@ from moltbot_gateway.chat.pace import DeltaPacer
 from moltbot_gateway.edge.outbox import Outbox
 from moltbot_gateway.methods import HANDLERS
 from moltbot_gateway.methods.context import canonical_key
-from moltbot_gateway.models.base import Said
+from moltbot_gateway.models.base import said
 from moltbot_gateway.models.claude_failures import ApiError, Place, describe
 from moltbot_gateway.models.demo import compose
 from moltbot_gateway.models.failure import Reason
@@ -126,9 +126,9 @@ DEMO: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "expected"), DEMO, ids=[said[-1][:30] for said, _ in DEMO])
-def test_what_the_demo_model_says(said: list[str], expected: str) -> None:
-    messages = [Said("user", text) for text in said]
+@pytest.mark.parametrize(("texts", "expected"), DEMO, ids=[texts[-1][:30] for texts, _ in DEMO])
+def test_what_the_demo_model_says(texts: list[str], expected: str) -> None:
+    messages = [said("user", text) for text in texts]
     assert expected in compose(messages)
 
 

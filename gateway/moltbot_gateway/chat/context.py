@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moltbot_gateway.models.base import Said
+from moltbot_gateway.models.base import Turn, said
 from moltbot_gateway.models.failure import ErrorKind
 from moltbot_gateway.store.conversations import Message
 
@@ -16,11 +16,11 @@ from moltbot_gateway.store.conversations import Message
 MAX_MESSAGES = 2000
 
 
-def build_context(messages: Sequence[Message], run_id: str) -> list[Said]:
+def build_context(messages: Sequence[Message], run_id: str) -> list[Turn]:
     """The conversation up to and with the message of `run_id`, which is the last."""
     refused = {message.run_id for message in messages if message.detail.get("errorKind") == ErrorKind.REFUSAL}
     context = [
-        Said(message.role, message.text)
+        said(message.role, message.text)
         for message in messages
         if message.text and not message.detail.get("command") and (message.run_id == run_id or message.run_id not in refused)
     ]

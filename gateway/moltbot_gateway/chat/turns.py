@@ -258,7 +258,7 @@ class Turns:
         thinking = run.options.get("thinking")
         return ModelRequest(
             session.model or self._settings.default_model,
-            build_system_prompt(self._settings.name, self._clock.now()),
+            (build_system_prompt(self._settings.name, self._clock.now()),),
             build_context(messages, run.id),
             str(thinking) if isinstance(thinking, str) and thinking else session.thinking,
         )
@@ -275,6 +275,8 @@ class Turns:
                             self._take(active, event.text)
                         case Completed():
                             return event
+                        case _:
+                            pass
         except TimeoutError as error:
             text = f"The answer took longer than {seconds:g} seconds and was stopped. What had arrived is kept; ask again."
             raise ModelFailure(ErrorKind.TIMEOUT, text) from error

@@ -72,14 +72,14 @@ def thinks(model: str) -> bool:
 def build_body(request: ModelRequest) -> dict[str, Any]:
     """The Messages API's parameters. Turns of one role become one message; the last block is marked for the prompt cache."""
     turns: list[dict[str, Any]] = []
-    for said in request.messages:
+    for said in request.turns:
         block = {"type": "text", "text": said.text}
         if turns and turns[-1]["role"] == said.role:
             turns[-1]["content"].append(block)
         else:
             turns.append({"role": said.role, "content": [block]})
     turns[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
-    body: dict[str, Any] = {"model": request.model, "max_tokens": MAX_TOKENS, "system": request.system, "messages": turns}
+    body: dict[str, Any] = {"model": request.model, "max_tokens": MAX_TOKENS, "system": "\n\n".join(request.system), "messages": turns}
     if request.thinking not in (None, "off") and thinks(request.model):
         body["thinking"] = {"type": "adaptive"}
         body["output_config"] = {"effort": request.thinking}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, Said, TextDelta, Usage
+from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, TextDelta, Turn, Usage
 from moltbot_protocol.models import DEMO_MODEL
 
 # Between two words, so that streaming can be seen (seconds).
@@ -37,7 +37,7 @@ _RECALL = re.compile(
 _GREETING = re.compile(r"^\s*(?:hi|hello|hey|good (?:morning|evening|day))\b", re.IGNORECASE)
 
 
-def compose(messages: Sequence[Said]) -> str:
+def compose(messages: Sequence[Turn]) -> str:
     """The answer to the last message."""
     asked = messages[-1].text
     earlier = [message.text for message in messages[:-1] if message.role == "user"]
@@ -127,13 +127,13 @@ class DemoModel:
         return None
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        text = compose(request.messages)
+        text = compose(request.turns)
         words = re.findall(r"\S+\s*|\s+", text)
         for number, word in enumerate(words):
             if number:
                 await self._pause(WORD_PAUSE)
             yield TextDelta(word)
-        read = sum(len(message.text.split()) for message in request.messages)
+        read = sum(len(message.text.split()) for message in request.turns)
         yield Completed("stop", DEMO_MODEL, Usage(input=read, output=len(words)))
 
     def thinks(self, model: str) -> bool:

@@ -39,6 +39,86 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
            ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX runs_open ON runs (ordinal) WHERE status IN ('queued', 'running')",
     ),
+    (
+        # `settings` is JSON: what a person chose for this conversation (queueMode, verbose …).
+        "ALTER TABLE sessions ADD COLUMN settings TEXT NOT NULL DEFAULT '{}'",
+        # Tool results are entries of their own. `content` is JSON, the blocks as `chat.history` shows them, NULL where the text is all.
+        # `superseded`: said before a retry or an edit; kept, shown no more, and not told to the model.
+        """CREATE TABLE messages_2 (
+             id INTEGER PRIMARY KEY AUTOINCREMENT, session_key TEXT NOT NULL, session_id TEXT NOT NULL,
+             role TEXT NOT NULL CHECK (role IN ('user', 'assistant', 'toolResult')), text TEXT NOT NULL, at_ms INTEGER NOT NULL,
+             run_id TEXT, detail TEXT NOT NULL DEFAULT '{}', content TEXT, superseded INTEGER NOT NULL DEFAULT 0
+           ) STRICT""",
+        """INSERT INTO messages_2 (id, session_key, session_id, role, text, at_ms, run_id, detail)
+           SELECT id, session_key, session_id, role, text, at_ms, run_id, detail FROM messages""",
+        "DROP TABLE messages",
+        "ALTER TABLE messages_2 RENAME TO messages",
+        "CREATE INDEX messages_by_session ON messages (session_key, session_id, id)",
+        # Full-text search over conversations; the words stand in `messages` alone.
+        """CREATE VIRTUAL TABLE messages_text USING fts5 (
+             text, content = 'messages', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
+           )""",
+        "INSERT INTO messages_text (messages_text) VALUES ('rebuild')",
+        """CREATE TRIGGER messages_text_insert AFTER INSERT ON messages BEGIN
+             INSERT INTO messages_text (rowid, text) VALUES (new.id, new.text);
+           END""",
+        """CREATE TRIGGER messages_text_delete AFTER DELETE ON messages BEGIN
+             INSERT INTO messages_text (messages_text, rowid, text) VALUES ('delete', old.id, old.text);
+           END""",
+        """CREATE TRIGGER messages_text_update AFTER UPDATE OF text ON messages BEGIN
+             INSERT INTO messages_text (messages_text, rowid, text) VALUES ('delete', old.id, old.text);
+             INSERT INTO messages_text (rowid, text) VALUES (new.id, new.text);
+           END""",
+        # Up to `upto_id` a summary stands for what was said when the model is asked; the messages themselves stay.
+        """CREATE TABLE compactions (
+             id INTEGER PRIMARY KEY AUTOINCREMENT, session_key TEXT NOT NULL, session_id TEXT NOT NULL, upto_id INTEGER NOT NULL,
+             summary TEXT NOT NULL, at_ms INTEGER NOT NULL
+           ) STRICT""",
+        "CREATE INDEX compactions_by_session ON compactions (session_key, session_id, id)",
+        # Pictures and documents that came with messages; `id` is the SHA-256 of `bytes`.
+        """CREATE TABLE media (
+             id TEXT PRIMARY KEY, mime_type TEXT NOT NULL, name TEXT NOT NULL, bytes BLOB NOT NULL, at_ms INTEGER NOT NULL
+           ) STRICT, WITHOUT ROWID""",
+        # Tokens by day (in the assistant's time zone, YYYY-MM-DD), conversation and model. `cost` in millionths of a US dollar; `unpriced`
+        # counts requests to models whose price nobody knows.
+        """CREATE TABLE usage (
+             day TEXT NOT NULL, session_key TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL DEFAULT 0,
+             input INTEGER NOT NULL DEFAULT 0, output INTEGER NOT NULL DEFAULT 0, cache_read INTEGER NOT NULL DEFAULT 0,
+             cache_write INTEGER NOT NULL DEFAULT 0, cost INTEGER NOT NULL DEFAULT 0, unpriced INTEGER NOT NULL DEFAULT 0,
+             PRIMARY KEY (day, session_key, model)
+           ) STRICT, WITHOUT ROWID""",
+        # What a person allowed for good. `pattern` as `approvals` reads it.
+        """CREATE TABLE allowed (
+             pattern TEXT PRIMARY KEY, tool TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL
+           ) STRICT, WITHOUT ROWID""",
+        # Jobs. `source`: spec (the resource names it) | person | assistant. `schedule`, `payload`, `state` are JSON as `cron.list` has
+        # them.
+        """CREATE TABLE jobs (
+             id TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1,
+             schedule TEXT NOT NULL, payload TEXT NOT NULL, target TEXT NOT NULL, missed TEXT NOT NULL,
+             created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, next_ms INTEGER, state TEXT NOT NULL DEFAULT '{}'
+           ) STRICT, WITHOUT ROWID""",
+        # One row a due time that was taken: the key that keeps it from being run twice.
+        """CREATE TABLE job_runs (
+             job_id TEXT NOT NULL, due_ms INTEGER NOT NULL, run_id TEXT, status TEXT NOT NULL, started_ms INTEGER NOT NULL,
+             ended_ms INTEGER, summary TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+             PRIMARY KEY (job_id, due_ms)
+           ) STRICT, WITHOUT ROWID""",
+        # What goes out to people elsewhere: kept until somebody said that each part has arrived.
+        """CREATE TABLE outbox (
+             event TEXT NOT NULL, part INTEGER NOT NULL, ordinal INTEGER NOT NULL, target TEXT NOT NULL, body TEXT NOT NULL,
+             created_ms INTEGER NOT NULL, taken_ms INTEGER, takes INTEGER NOT NULL DEFAULT 0, acknowledged_ms INTEGER,
+             PRIMARY KEY (event, part)
+           ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX outbox_open ON outbox (ordinal) WHERE acknowledged_ms IS NULL",
+        # Pieces of the workspace's notes, for memory_search; made anew from the files whenever those changed.
+        """CREATE TABLE memory_files (
+             path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+           ) STRICT, WITHOUT ROWID""",
+        """CREATE VIRTUAL TABLE memory_text USING fts5 (
+             path UNINDEXED, first_line UNINDEXED, last_line UNINDEXED, text, tokenize = 'unicode61 remove_diacritics 2'
+           )""",
+    ),
 )
 VERSION = len(_MIGRATIONS)
 

@@ -1,0 +1,1 @@
+"""What the assistant can do. `base` says what a tool is; each other module makes some; `toolbox` has them all."""
