@@ -2,6 +2,7 @@
 
 GatewayError
 ├── InvalidRequest      a frame asks for something that does not exist or has the wrong shape: the caller's mistake
+│   └── BadSchedule     a time, cron expression or time zone that cannot be
 ├── Unavailable         not now, perhaps later; `retryable`
 └── StateError          the database
     ├── StateTooNew     written by a newer version of this program
@@ -17,6 +18,10 @@ class GatewayError(Exception):
 
 class InvalidRequest(GatewayError):
     """The request is wrong and stays wrong however often it is sent."""
+
+
+class BadSchedule(InvalidRequest):
+    """Its text says what is wrong and how it is written."""
 
 
 class Unavailable(GatewayError):

@@ -91,17 +91,18 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE allowed (
              pattern TEXT PRIMARY KEY, tool TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL
            ) STRICT, WITHOUT ROWID""",
-        # Jobs. `source`: spec (the resource names it) | person | assistant. `schedule`, `payload`, `state` are JSON as `cron.list` has
-        # them.
+        # Jobs. `source`: spec (the resource names it) | person | assistant. `schedule` and `payload` are JSON as `cron.list` has them.
+        # `next_ms` NULL: it is not due any more.
         """CREATE TABLE jobs (
-             id TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1,
-             schedule TEXT NOT NULL, payload TEXT NOT NULL, target TEXT NOT NULL, missed TEXT NOT NULL,
-             created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, next_ms INTEGER, state TEXT NOT NULL DEFAULT '{}'
+             id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, source TEXT NOT NULL, enabled INTEGER NOT NULL,
+             schedule TEXT NOT NULL, payload TEXT NOT NULL, target TEXT NOT NULL, missed TEXT NOT NULL, delete_after_run INTEGER NOT NULL,
+             created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, next_ms INTEGER
            ) STRICT, WITHOUT ROWID""",
-        # One row a due time that was taken: the key that keeps it from being run twice.
+        # One row a due time that was taken: the key that keeps it from being run twice. `status`: running | ok | error | skipped |
+        # interrupted.
         """CREATE TABLE job_runs (
-             job_id TEXT NOT NULL, due_ms INTEGER NOT NULL, run_id TEXT, status TEXT NOT NULL, started_ms INTEGER NOT NULL,
-             ended_ms INTEGER, summary TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+             job_id TEXT NOT NULL, due_ms INTEGER NOT NULL, status TEXT NOT NULL, started_ms INTEGER NOT NULL, ended_ms INTEGER,
+             summary TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', session_key TEXT NOT NULL DEFAULT '',
              PRIMARY KEY (job_id, due_ms)
            ) STRICT, WITHOUT ROWID""",
         # What goes out to people elsewhere: kept until somebody said that each part has arrived.
