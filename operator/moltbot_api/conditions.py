@@ -26,6 +26,10 @@ class ConditionType(StrEnum):
     SECRETS_READY = "SecretsReady"
     STORAGE_READY = "StorageReady"
     MODEL_READY = "ModelReady"
+    TOOLS_READY = "ToolsReady"
+    SKILLS_READY = "SkillsReady"
+    MCP_READY = "McpReady"
+    SCHEDULE_READY = "ScheduleReady"
     BACKUP_READY = "BackupReady"
     EXPOSED = "Exposed"
     PROGRESSING = "Progressing"
@@ -74,6 +78,8 @@ class Reason(StrEnum):
     VALUE_CLEANED = "ValueCleaned"
     KEY_UNKNOWN = "KeyUnknown"
     KEY_NOT_SERVED = "KeyNotServed"
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
+    CONFIG_MAP_KEY_MISSING = "ConfigMapKeyMissing"
     # StorageReady
     BOUND = "Bound"
     EPHEMERAL = "Ephemeral"
@@ -106,6 +112,25 @@ class Reason(StrEnum):
     MODEL_TIMED_OUT = "ModelTimedOut"
     MODEL_BAD_ANSWER = "ModelBadAnswer"
     MODEL_ERROR = "ModelError"
+    MODEL_LIMIT_REACHED = "ModelLimitReached"
+    MODEL_FALLBACK = "ModelFallback"
+    # ToolsReady
+    TOOLS_AVAILABLE = "ToolsAvailable"
+    NO_CONFINEMENT = "NoConfinement"
+    WEB_SEARCH_NOT_CONFIGURED = "WebSearchNotConfigured"
+    AGENT_CONFIG_INVALID = "AgentConfigInvalid"
+    AGENT_CONFIG_TOO_LARGE = "AgentConfigTooLarge"
+    # SkillsReady
+    SKILLS_AVAILABLE = "SkillsAvailable"
+    SKILL_REQUIREMENTS_MISSING = "SkillRequirementsMissing"
+    SKILL_INVALID = "SkillInvalid"
+    # McpReady
+    MCP_SERVERS_AVAILABLE = "McpServersAvailable"
+    MCP_SERVER_FAILED = "McpServerFailed"
+    # ScheduleReady
+    SCHEDULED = "Scheduled"
+    SCHEDULE_INVALID = "ScheduleInvalid"
+    JOB_FAILED = "JobFailed"
     # BackupReady
     BACKED_UP = "BackedUp"
     NOT_CONFIGURED = "NotConfigured"

@@ -33,6 +33,8 @@ COMPONENT_BACKUP = "backup"
 ANNOTATION_HASH = "moltbot.dev/hash"
 ANNOTATION_CERTIFICATE = "moltbot.dev/certificate"
 ANNOTATION_SECRETS = "moltbot.dev/secrets"
+# on the pod template: hash of the ConfigMap NAME-agent, so that a change of it is a changed template
+ANNOTATION_AGENT = "moltbot.dev/agent"
 # on the pod template: hash of what a person chose (spec, Secrets), so that an upgrade of ours can be told from a change of theirs
 ANNOTATION_INPUTS = "moltbot.dev/inputs"
 # a retained claim remembers whose it was
@@ -65,6 +67,7 @@ ADMIN_KEY = "MOLTBOT_ADMIN_KEY"
 OPERATOR_LEASE = "moltbot-operator"
 
 GATEWAY_TOKEN_KEY = "MOLTBOT_GATEWAY_TOKEN"
+AGENT_KEY = "agent.json"
 
 CONTAINER_GATEWAY = "gateway"
 CONTAINER_STATE = "state"
@@ -110,6 +113,11 @@ class Children:
     def boot(self) -> str:
         """ConfigMap that the pod reads as environment at start."""
         return f"{self.moltbot}-boot"
+
+    @property
+    def agent(self) -> str:
+        """ConfigMap with what the resource says about the assistant itself."""
+        return f"{self.moltbot}-agent"
 
     @property
     def gateway_token(self) -> str:

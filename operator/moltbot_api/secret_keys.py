@@ -43,7 +43,7 @@ SECRET_KEYS: dict[str, SecretKey] = {
     for key in (
         SecretKey("ANTHROPIC_API_KEY", Group.ANTHROPIC),
         SecretKey("ANTHROPIC_BASE_URL", Group.ANTHROPIC, secret=False),
-        SecretKey("OPENAI_API_KEY", Group.OPENAI, served=False),
+        SecretKey("OPENAI_API_KEY", Group.OPENAI),
         SecretKey("AI_GATEWAY_API_KEY", Group.AI_GATEWAY_LEGACY, required=True),
         SecretKey("AI_GATEWAY_BASE_URL", Group.AI_GATEWAY_LEGACY, required=True, secret=False),
         SecretKey("CLOUDFLARE_AI_GATEWAY_API_KEY", Group.AI_GATEWAY, required=True),

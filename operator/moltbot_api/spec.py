@@ -9,12 +9,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
+from moltbot_api.assistant import BY_NAME, Heartbeat, McpServer, ScheduledJob, Skill, TimeZone, Tools, Workspace
 from moltbot_api.durations import DURATION_PATTERN
 from moltbot_api.model import KeyName, ObjectName, Quantity, SpecModel, rule, schema_extra
+from moltbot_api.references import EnvVar, ModelName, SecretKeyReference, Url
 
-Url = Annotated[str, Field(min_length=8, max_length=512, pattern=r"^https?://[^\s?#]+$")]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")]
 LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)]
 
@@ -35,11 +36,13 @@ class SecretSource(SpecModel):
     name: ObjectName = Field(description="Name of a Secret in the Moltbot's namespace.")
 
 
-class SecretKeyReference(SpecModel):
-    """One key of a Secret in the Moltbot's namespace."""
+class Provider(StrEnum):
+    """What an AI Gateway has in front of it, by the names of its URLs."""
 
-    name: ObjectName = Field(description="Name of the Secret.")
-    key: KeyName = Field(description="Key in the Secret.")
+    ANTHROPIC = "anthropic"
+    OPENAI = "openai"
+    WORKERS_AI = "workers-ai"
+    COMPAT = "compat"  # https://developers.cloudflare.com/ai-gateway/usage/chat-completion/
 
 
 class AIGateway(SpecModel):
@@ -47,29 +50,82 @@ class AIGateway(SpecModel):
 
     account_id: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9]+$", description="Cloudflare account id.")
     gateway_id: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$", description="Name of the gateway.")
-    provider: Literal["anthropic"] = Field(default="anthropic", description="Provider behind the gateway, as its URL names it.")
+    provider: Provider | None = Field(
+        default=None,
+        description="Provider behind the gateway, as its URL names it: anthropic, openai, workers-ai, or compat for every other one "
+        "(model.name is then provider/model). Absent: what model.name begins with, else anthropic.",
+    )
     api_key_secret_ref: SecretKeyReference | None = Field(
         default=None,
         description="Key of the gateway itself (cf-aig-authorization), for an authenticated gateway. Without a provider key the gateway must hold one.",
     )
 
 
-class Model(SpecModel):
-    """Which model answers, and how it is reached."""
+class OpenAI(SpecModel):
+    """What speaks OpenAI's chat completions, for models named openai/…"""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9@][a-zA-Z0-9@._:/-]*$")] | None = Field(
-        default=None,
-        description="Model name, such as claude-sonnet-4-5. Absent: the newest balanced Claude this version knows (see status.model). "
-        "`demo` answers without any provider: an offline stand-in that says plainly it is one.",
-    )
     base_url: Url | None = Field(
         default=None,
         alias="baseURL",
-        description="Address of anything that speaks Anthropic's Messages API; a trailing slash, /v1 or /v1/messages is forgiven. "
+        description="Address to which /chat/completions is added, such as http://ollama.ai.svc:11434/v1; absent: OpenAI's own. "
         "A private address also needs an entry in gateway.egress.",
     )
+    api_key_secret_ref: SecretKeyReference | None = Field(default=None, description="Its key. Absent: OPENAI_API_KEY of secretsFrom.")
+
+
+Dollars = Annotated[
+    str | int,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": True,
+            "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?$",
+            "maxLength": 13,
+        }
+    ),
+]
+
+
+class ModelLimits(SpecModel):
+    """What a day may cost. At the limit the assistant says so and stops until the next day."""
+
+    tokens_per_day: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = Field(
+        default=None, description="Tokens, in and out, of a day of the spec's timeZone."
+    )
+    dollars_per_day: Dollars | None = Field(
+        default=None,
+        description='US dollars of such a day, such as "5.00" (in quotes), as the list prices that this version knows have it.',
+    )
+
+
+class Model(SpecModel):
+    """Which model answers, and how it is reached."""
+
+    name: ModelName | None = Field(
+        default=None,
+        description="Model name, such as claude-sonnet-4-5, or provider/model, such as openai/gpt-5-mini. Absent: the newest balanced Claude this "
+        "version knows (see status.model). `demo` answers without any provider: an offline stand-in that says plainly it is one.",
+    )
+    fallbacks: Annotated[list[ModelName], Field(max_length=8)] | None = Field(
+        default=None,
+        description="Models that are asked, in this order, while the first one cannot answer.",
+        json_schema_extra=schema_extra(list_type="atomic"),
+    )
+    thinking: Literal["off", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        default=None, description="How much it thinks before it answers, unless a conversation says otherwise; absent: the model's own way."
+    )
+    limits: ModelLimits | None = Field(default=None, description="What a day may cost.")
+    base_url: Url | None = Field(
+        default=None,
+        alias="baseURL",
+        description="Address of anything that speaks Anthropic's Messages API; a trailing slash, /v1 or /v1/messages is forgiven. One that ends in "
+        "/openai speaks OpenAI's chat completions. A private address also needs an entry in gateway.egress.",
+    )
     api_key_secret_ref: SecretKeyReference | None = Field(
-        default=None, description="The provider's key. Absent: ANTHROPIC_API_KEY of secretsFrom."
+        default=None, description="The provider's key. Absent: ANTHROPIC_API_KEY or OPENAI_API_KEY of secretsFrom."
+    )
+    open_ai: OpenAI | None = Field(
+        default=None, alias="openAI", description="What speaks OpenAI's chat completions, for models named openai/… beside Claude."
     )
     ai_gateway: AIGateway | None = Field(
         default=None, alias="aiGateway", description="Go through a Cloudflare AI Gateway; it wins over a direct key."
@@ -144,6 +200,17 @@ class Gateway(SpecModel):
     http: Literal["device", "token"] = Field(
         default="device",
         description="Who may use the gateway's own HTTP paths: only paired devices with their device token, or everybody with the gateway token.",
+    )
+    confinement: Literal["landlock", "pod"] = Field(
+        default="landlock",
+        description="What holds the assistant's tools: landlock keeps them in the workspace, and where a kernel has no Landlock they are not offered; "
+        "pod is your word that the pod is boundary enough, and lets them read what the pod can.",
+    )
+    tools: Tools | None = Field(default=None, description="What the assistant may do beside talking.")
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Variables that the assistant's tools, and so the assistant, see. Nothing else of the pod's environment reaches them.",
+        json_schema_extra=BY_NAME,
     )
     resources: Resources | None = Field(default=None, description="CPU and memory of the gateway container.")
     node_selector: LabelMap | None = Field(default=None, description="Labels of the nodes on which the pod may run.")
@@ -300,3 +367,19 @@ class MoltbotSpec(SpecModel):
         description="Where its memory (conversations, workspace) lives. Absent means a claim of the default StorageClass, 1Gi, and R2_* keys of secretsFrom as its bucket when they are there. Three ways: a volume; a volume backed up to a bucket; ephemeral, which lives in the bucket alone and is restored at each wake.",
     )
     exposure: Exposure | None = Field(default=None, description="Under which host people reach it.")
+    time_zone: TimeZone | None = Field(
+        default=None, description="Time zone of the assistant and its schedule, such as Europe/Berlin; absent: UTC."
+    )
+    workspace: Workspace | None = Field(default=None, description="The folder in which it works.")
+    skills: Annotated[list[Skill], Field(max_length=32)] | None = Field(
+        default=None, description="Skills that it is taught, or that are switched.", json_schema_extra=BY_NAME
+    )
+    mcp_servers: Annotated[list[McpServer], Field(max_length=16)] | None = Field(
+        default=None, description="Servers of the Model Context Protocol whose tools it gets.", json_schema_extra=BY_NAME
+    )
+    schedule: Annotated[list[ScheduledJob], Field(max_length=64)] | None = Field(
+        default=None, description="What it does by itself, and when.", json_schema_extra=BY_NAME
+    )
+    heartbeat: Heartbeat | None = Field(
+        default=None, description="It looks by itself whether something is to be done; absent: it does not."
+    )

@@ -309,6 +309,7 @@ def operator_and_router(supervisor: Supervisor) -> Sequence[Program]:
         "MOLTBOT_NAMESPACE": NAMESPACE,
         "MOLTBOT_GATEWAY_IMAGE": GATEWAY_IMAGE,
         "MOLTBOT_DEMO_MODEL": "fallback",
+        "MOLTBOT_ON_CLUSTER": "false",
         "MOLTBOT_GATEWAY_LOG_FORMAT": "text",
         # The same after every start, so that the Lease of one that was killed is taken over at once.
         "MOLTBOT_IDENTITY": "moltbot-up",

@@ -92,7 +92,7 @@ class Operator:
             clock=clock,
             installation=lambda: self._current.installation,
             keys=lambda: self._current.keys,
-            policy=Policy(settings.base_domain, settings.public_port, settings.demo_model is DemoModel.FALLBACK),
+            policy=Policy(settings.base_domain, settings.public_port, settings.demo_model is DemoModel.FALLBACK, settings.on_cluster),
             enqueue=self.queue.add,
         )
         cluster = ClusterPort(kube, self.world, self.events, self.reconciler.observe, self.reconciler.record)

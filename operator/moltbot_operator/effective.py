@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from moltbot_api.conditions import Reason
+from moltbot_api.references import SecretKeyReference
 from moltbot_trust.redaction import Secret
 
 
@@ -17,6 +19,7 @@ class ModelAdapter(StrEnum):
     """What the gateway talks to the model with."""
 
     ANTHROPIC = "anthropic"
+    OPENAI = "openai"
     DEMO = "demo"
     NONE = "none"
 
@@ -28,17 +31,26 @@ class BucketKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelConnection:
-    """How the model is reached. `base_url` "" is the provider's own. With adapter NONE, `problem` says in words what to do."""
+    """How the model is reached. `name` is what goes to the provider, without `prefix`; `base_url` "" is the provider's own. `openai_*`,
+    where `has_openai`: the second connection beside Claude, for models named openai/…. With adapter NONE, `problem` says what to do."""
 
     adapter: ModelAdapter
     name: str
     api_key: Secret | None = None
     gateway_authorization: Secret | None = None
     base_url: str = ""
+    prefix: str = ""
+    has_openai: bool = False
+    openai_api_key: Secret | None = None
+    openai_base_url: str = ""
     problem: str = ""
     problem_reason: Reason = Reason.NO_MODEL
     # whether the stand-in answers because nothing else was configured
     stand_in: bool = False
+
+    def on_wire(self, name: str) -> str:
+        """Another model's name as it goes to this provider."""
+        return name.removeprefix(self.prefix) if self.prefix else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,35 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonVariable:
+    """A variable of the gateway container with a value that a person gave: written in the spec, or in a Secret (`content` is what that key
+    holds, to see that it changed)."""
+
+    name: str
+    value: str = ""
+    secret: SecretKeyReference | None = None
+    content: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What the resource says about the assistant itself. `document`: JSON for the gateway (docs/reference/agent.md); `config`: what is
+    wrong with it as a whole; `moments`: (job, when) of jobs that come once."""
+
+    document: Mapping[str, object] = field(default_factory=dict)
+    variables: tuple[PersonVariable, ...] = ()
+    config: tuple[Finding, ...] = ()
+    schedule_problems: tuple[str, ...] = ()
+    moments: tuple[tuple[str, datetime], ...] = ()
+    has_schedule: bool = False
+
+    @property
+    def chosen(self) -> dict[str, object]:
+        """The part of the document that a person wrote."""
+        return {name: value for name, value in self.document.items() if name != "onCluster"}
+
+
+@dataclass(frozen=True, slots=True)
 class Effective:
     """What the rest of the operator works with. `sleep_after` in seconds, None for never; `token` None: one is to be generated."""
 
@@ -76,6 +117,7 @@ class Effective:
     token: Secret | None
     public_url: str | None
     findings: tuple[Finding, ...] = ()
+    agent: Agent = Agent()
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -90,4 +132,14 @@ class SecretValues:
     found: Mapping[str, Mapping[str, bytes] | None] = field(default_factory=dict)
 
     def get(self, name: str) -> Mapping[str, bytes] | None:
+        return self.found.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapValues:
+    """Data of the ConfigMaps that a spec names: name → key → text; None for one that does not exist."""
+
+    found: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
+
+    def get(self, name: str) -> Mapping[str, str] | None:
         return self.found.get(name)

@@ -18,6 +18,7 @@ from moltbot_operator.children import Children, Findings, Policy, Raced, is_owne
 from moltbot_operator.effective import Effective
 from moltbot_operator.keys import DerivedKeys, new_token
 from moltbot_operator.lifecycle.observed import Key
+from moltbot_operator.manifests.agent import build_agent_config
 from moltbot_operator.manifests.backup import build_backup
 from moltbot_operator.manifests.hashing import with_hash
 from moltbot_operator.manifests.network import build_backup_policy, build_gateway_policy
@@ -102,6 +103,7 @@ class Family:
             secrets_hash="",
             inputs_hash="",
             recorded=recorded,
+            agent=effective.agent,
         )
 
     def token(self, plan: Plan) -> Secret | None:
@@ -145,6 +147,7 @@ class Family:
         if plan.bucket is not None:
             await self._children.ensure(plan, build_bucket_secret(plan, plan.bucket), findings, policy)
         await self._children.ensure(plan, build_boot_config(plan), findings, policy)
+        await self._children.ensure(plan, build_agent_config(plan), findings, policy)
 
     async def _ensure_claim(self, plan: Plan, findings: Findings, policy: Policy) -> None:
         if plan.claim != plan.children.state:
@@ -206,6 +209,12 @@ class Family:
             "problem": plan.model.problem,
             "bucket": plan.bucket is not None,
         }
+        # only where a person wrote something, so that an upgrade of ours alone never looks like a change of theirs
+        if plan.agent.chosen:
+            chosen["agent"] = plan.agent.chosen
+        person = {one.name: one.content.reveal() for one in plan.agent.variables if one.content is not None}
+        if person:
+            chosen["person"] = values["person"] = person
         revision = ""
         if plan.bucket is not None:
             # not in the template: a changed bucket has the state container start again in place, and replaces no pod (rule 9)
@@ -273,14 +282,21 @@ class Family:
         self._children.take_in(SECRETS, made)
 
 
+# Of `gateway`: for others than the pod, or a part of the agent's document.
+_NOT_THE_PODS = ("egress", "http", "tokenSecretRef", "confinement", "tools", "env")
+# Of `model`: likewise.
+_NOT_THE_CONNECTIONS = ("fallbacks", "thinking", "limits")
+
+
 def _shaping(spec: MoltbotSpec) -> Manifest:
     """The part of a spec that shapes the pod."""
     made: Manifest = {}
     if spec.model is not None:
-        made["model"] = spec.model.model_dump(by_alias=True, exclude_none=True, mode="json")
+        model = spec.model.model_dump(by_alias=True, exclude_none=True, mode="json")
+        made["model"] = {name: value for name, value in model.items() if name not in _NOT_THE_CONNECTIONS}
     if spec.gateway is not None:
         gateway = spec.gateway.model_dump(by_alias=True, exclude_none=True, mode="json")
-        made["gateway"] = {name: value for name, value in gateway.items() if name not in ("egress", "http", "tokenSecretRef")}
+        made["gateway"] = {name: value for name, value in gateway.items() if name not in _NOT_THE_PODS}
     if spec.persistence is not None:
         persistence = spec.persistence.model_dump(by_alias=True, exclude_none=True, mode="json")
         elsewhere = ("size", "deletionPolicy", "storageClassName", "bucket")

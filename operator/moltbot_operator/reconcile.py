@@ -22,11 +22,12 @@ from moltbot_kube import BadRequest, Forbidden, Invalid, Kube, NotFound, Object
 from moltbot_kube import Conflict as KubeConflict
 from moltbot_kube.resources import MOLTBOTS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from moltbot_operator import tell
+from moltbot_operator.agent import config_map_names
 from moltbot_operator.bucket_change import BucketChange, StateProcess
 from moltbot_operator.children import Children as ChildObjects
 from moltbot_operator.children import Findings, Raced, is_owned_by
 from moltbot_operator.cluster_facts import ClusterFacts
-from moltbot_operator.effective import Effective, ModelAdapter, ModelConnection, SecretValues
+from moltbot_operator.effective import ConfigMapValues, Effective, ModelAdapter, ModelConnection, SecretValues
 from moltbot_operator.events import EventRecorder
 from moltbot_operator.facts import lifecycle_status, pod_facts, read_status, snapshot_facts, statefulset_facts
 from moltbot_operator.family import Family, Inputs
@@ -38,10 +39,12 @@ from moltbot_operator.lifecycle.status import LifecycleStatus
 from moltbot_operator.manifests.plan import Installation, Plan, RecordedState
 from moltbot_operator.metrics import MOLTBOTS as MOLTBOTS_BY_PHASE
 from moltbot_operator.metrics import STATUS_WRITES, WAKE_SECONDS
+from moltbot_operator.named_objects import ASLEEP_SECONDS, AWAKE_SECONDS, ConfigMapStore
 from moltbot_operator.neighbours import Neighbours
 from moltbot_operator.queue import Again
-from moltbot_operator.secret_store import ASLEEP_SECONDS, AWAKE_SECONDS, SecretStore
-from moltbot_operator.secrets_from import Place, resolve, secret_names
+from moltbot_operator.secret_store import SecretStore
+from moltbot_operator.secrets_from import resolve, secret_names
+from moltbot_operator.sources import Place
 from moltbot_operator.status import Picture, compose, is_worth_writing, transitions
 from moltbot_operator.storage import StorageView, decide_storage
 from moltbot_operator.world import World
@@ -64,6 +67,7 @@ class Policy:
     base_domain: str
     public_port: int
     demo_stands_in: bool = False
+    on_cluster: bool = True
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ class Reconciler:
         enqueue: Callable[[Key], None],
     ) -> None:
         self._kube, self._world, self._secrets, self._events = kube, world, secrets, events
+        self._config_maps = ConfigMapStore(kube, clock)
         self._cluster, self._clock, self._policy = cluster, clock, policy
         self._installation, self._keys = installation, keys
         self._neighbours = Neighbours(world, policy.base_domain, policy.public_port, enqueue)
@@ -197,15 +202,16 @@ class Reconciler:
             await self._bucket_change.apply(key, pod, plan.bucket_revision)
 
     async def _settle(self, key: Key, moltbot: Object, spec: MoltbotSpec, known: _Known, awake: bool) -> tuple[Effective, bool, Inputs]:
-        """Read the Secrets that the spec names, as often as rule 10 says, and resolve."""
+        """Read the Secrets and ConfigMaps that the spec names, as often as rule 10 says, and resolve."""
         looked = (moltbot["metadata"].get("generation"), _actions(moltbot))
         max_age = 0.0 if known.looked != looked else (AWAKE_SECONDS if awake else ASLEEP_SECONDS)
         found = {}
         for name in secret_names(spec):
             secret = await self._secrets.get(key.namespace, name, max_age=max_age)
             found[name] = None if secret is None else secret.data
-        place = Place(key.namespace, key.name, self._policy.demo_stands_in)
-        effective, token_named = resolve(spec, SecretValues(found), place)
+        texts = {name: await self._config_maps.get(key.namespace, name, max_age=max_age) for name in config_map_names(spec)}
+        place = Place(key.namespace, key.name, self._policy.demo_stands_in, self._policy.on_cluster)
+        effective, token_named = resolve(spec, SecretValues(found), place, ConfigMapValues(texts))
         before, known.looked = known.effective, looked
         changed = before is not None and before.model != effective.model
         return effective, changed, Inputs(token_named=token_named, max_age=max_age)
@@ -407,6 +413,7 @@ class Reconciler:
         names = {children.keys, children.model, children.bucket, children.certificate, children.gateway_token}
         if known.plan is not None:
             names |= set(secret_names(known.plan.spec))
+            self._config_maps.forget(key.namespace, set(config_map_names(known.plan.spec)))
         self._secrets.forget(key.namespace, names)
         self._family.forget(key)
         if self._bucket_change is not None:

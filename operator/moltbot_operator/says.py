@@ -31,6 +31,8 @@ OURS: dict[ConditionType, frozenset[Reason]] = {
             Reason.VALUE_INVALID,
         }
     ),
+    ConditionType.TOOLS_READY: frozenset({Reason.AGENT_CONFIG_TOO_LARGE}),
+    ConditionType.SCHEDULE_READY: frozenset({Reason.SCHEDULED}),
     ConditionType.BACKUP_READY: frozenset(
         {
             Reason.NOT_CONFIGURED,

@@ -1,19 +1,15 @@
-"""Secrets, read by name and kept for a while (rule 10): never listed, never watched, and asked for their metadata alone while unchanged."""
+"""Secrets, read by name and kept for a while (rule 10)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moltbot_kube import Kube, Object
 from moltbot_kube.resources import SECRETS
 from moltbot_operator.keys import decode_data
+from moltbot_operator.named_objects import NamedObjects
 from moltbot_trust.clock import Clock
-
-# How old what is known of a Secret may be (seconds): a rotated token is in force within these.
-AWAKE_SECONDS = 15.0
-ASLEEP_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -25,71 +21,13 @@ class StoredSecret:
     data: Mapping[str, bytes]
 
 
-@dataclass(slots=True)
-class _Entry:
-    """`content`: the object as JSON, which is a fifth of what it is as dicts; None when there is none. `version`: its resourceVersion."""
-
-    checked: float
-    content: bytes | None
-    version: str
-
-    def live(self) -> Object | None:
-        if self.content is None:
-            return None
-        found: Object = json.loads(self.content)
-        return found
-
-
-class SecretStore:
-    """One for the process. Values stay in memory as long as their Moltbot does (`forget`)."""
+class SecretStore(NamedObjects):
+    """One for the process."""
 
     def __init__(self, kube: Kube, clock: Clock) -> None:
-        self._kube, self._clock = kube, clock
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        super().__init__(kube, clock, SECRETS)
 
     async def get(self, namespace: str, name: str, *, max_age: float) -> StoredSecret | None:
         """The Secret, or None; at most `max_age` seconds old. Raises KubeError."""
-        live = (await self._checked(namespace, name, max_age)).live()
+        live = await self.get_live(namespace, name, max_age=max_age)
         return None if live is None else StoredSecret(live["metadata"], str(live.get("type") or ""), decode_data(live))
-
-    async def get_live(self, namespace: str, name: str, *, max_age: float) -> Object | None:
-        """The object as the API served it, for comparing. Raises KubeError."""
-        return (await self._checked(namespace, name, max_age)).live()
-
-    async def _checked(self, namespace: str, name: str, max_age: float) -> _Entry:
-        now = self._clock.monotonic()
-        entry = self._entries.get((namespace, name))
-        if entry is not None and now - entry.checked < max_age:
-            return entry
-        if entry is not None and entry.content is not None:
-            metadata = await self._kube.get_metadata(SECRETS, name, namespace)
-            version = (metadata or {}).get("metadata", {}).get("resourceVersion")
-            if metadata is not None and version == entry.version:
-                entry.checked = now
-                return entry
-            if metadata is None:
-                return self._put(namespace, name, None, now)
-        return self._put(namespace, name, await self._kube.get(SECRETS, name, namespace), now)
-
-    def put(self, live: Object) -> None:
-        """Take in the answer of a write of ours."""
-        metadata = live["metadata"]
-        self._put(str(metadata["namespace"]), str(metadata["name"]), live, self._clock.monotonic())
-
-    def drop(self, namespace: str, name: str) -> None:
-        """Have it read again at the next question."""
-        self._entries.pop((namespace, name), None)
-
-    def _put(self, namespace: str, name: str, live: Object | None, now: float) -> _Entry:
-        content, version = None, ""
-        if live is not None:
-            live["metadata"].pop("managedFields", None)
-            content, version = json.dumps(live, separators=(",", ":")).encode(), str(live["metadata"].get("resourceVersion") or "")
-        entry = _Entry(now, content, version)
-        self._entries[namespace, name] = entry
-        return entry
-
-    def forget(self, namespace: str, names: set[str]) -> None:
-        """Drop what is known of these."""
-        for name in names:
-            self._entries.pop((namespace, name), None)

@@ -47,6 +47,9 @@ class Settings:
         DemoModel.NAMED,
         doc="`named`: the offline demo model answers only when model.name is demo; `fallback`: also when there is no model key.",
     )
+    on_cluster: bool = setting(
+        True, doc="Whether pods are containers of a cluster; `moltbot up` says no: there a kernel without Landlock has each tool asked for."
+    )
     denied_cidrs: tuple[str, ...] = setting(
         (), doc="Ranges that gateways may not reach beside the private ones: pods, services and nodes where their addresses are public."
     )

@@ -10,12 +10,13 @@ from typing import Any
 from moltbot_api import status as api
 from moltbot_api.conditions import ConditionType, Reason
 from moltbot_operator.children import Findings
-from moltbot_operator.effective import Effective, ModelAdapter
+from moltbot_operator.effective import Agent, Effective, ModelAdapter
 from moltbot_operator.exposure import Exposure
 from moltbot_operator.lifecycle import status as life
 from moltbot_operator.lifecycle.status import Truth
 from moltbot_operator.says import OURS, Says
 from moltbot_operator.secret_values import listed
+from moltbot_trust.clock import format_time
 from moltbot_trust.verifiers import Verifier
 
 # Counters and times are written at transitions, else at most this often (seconds; rule 1).
@@ -99,13 +100,14 @@ def _conditions(picture: Picture, lifecycle: life.LifecycleStatus, old: api.Molt
             continue
         says[one.type] = Says(one.status, one.reason, one.message)
     says.setdefault(ConditionType.MODEL_READY, decide_model(picture.effective))
-    if picture.effective.model.adapter is not ModelAdapter.ANTHROPIC:
+    if picture.effective.model.adapter in (ModelAdapter.DEMO, ModelAdapter.NONE):
         says[ConditionType.MODEL_READY] = decide_model(picture.effective)
     says.setdefault(ConditionType.BACKUP_READY, decide_backup(picture.effective, lifecycle.last_backup))
     if picture.effective.bucket is None:
         says[ConditionType.BACKUP_READY] = decide_backup(picture.effective, None)
     if says.get(ConditionType.STORAGE_READY) is None or picture.storage.status is Truth.FALSE:
         says[ConditionType.STORAGE_READY] = picture.storage
+    says |= decide_agent(picture.effective.agent, says.get(ConditionType.SCHEDULE_READY), now)
     says[ConditionType.SECRETS_READY] = decide_secrets(picture.effective)
     says[ConditionType.EXPOSED] = picture.exposure.says
     says |= _of_children(picture)
@@ -152,7 +154,14 @@ def _condition(type_: ConditionType, says: Says, known: api.Condition | None, ge
 
 def decide_secrets(effective: Effective) -> Says:
     """SecretsReady: False for what is wrong, the worst first; what is only told stands in the message of True."""
-    order = (Reason.SECRET_MISSING, Reason.SECRET_KEY_MISSING, Reason.GROUP_INCOMPLETE, Reason.VALUE_INVALID)
+    order = (
+        Reason.SECRET_MISSING,
+        Reason.SECRET_KEY_MISSING,
+        Reason.GROUP_INCOMPLETE,
+        Reason.VALUE_INVALID,
+        Reason.CONFIG_MAP_MISSING,
+        Reason.CONFIG_MAP_KEY_MISSING,
+    )
     wrong = sorted(
         (one for one in effective.findings if one.wrong), key=lambda one: order.index(one.reason) if one.reason in order else len(order)
     )
@@ -160,6 +169,23 @@ def decide_secrets(effective: Effective) -> Says:
     if wrong:
         return Says(Truth.FALSE, wrong[0].reason, ". ".join([*(one.message for one in wrong), *notes]) + ".")
     return Says(Truth.TRUE, Reason.RESOLVED, ". ".join(notes) + "." if notes else "Every Secret that is named is there.")
+
+
+def decide_agent(agent: Agent, reported: Says | None, now: datetime) -> dict[ConditionType, Says]:
+    """What the spec itself has wrong wins over what the gateway reports: it was left out before the gateway saw it. `reported`: what the
+    gateway says of the schedule."""
+    made: dict[ConditionType, Says] = {}
+    if agent.config:
+        words = ". ".join(finding.message for finding in agent.config)
+        made[ConditionType.TOOLS_READY] = Says(Truth.FALSE, agent.config[0].reason, f"{words}.")
+    if agent.schedule_problems:
+        words = ". ".join(agent.schedule_problems)
+        made[ConditionType.SCHEDULE_READY] = Says(Truth.FALSE, Reason.SCHEDULE_INVALID, f"{words}.")
+    elif agent.has_schedule and reported is None:
+        past = [f"{name} was due at {format_time(moment)}" for name, moment in agent.moments if moment <= now]
+        note = f" {listed(past)}, which is past." if past else ""
+        made[ConditionType.SCHEDULE_READY] = Says(Truth.TRUE, Reason.SCHEDULED, f"Everything in it can be done at its time.{note}")
+    return made
 
 
 def decide_model(effective: Effective) -> Says:
@@ -171,7 +197,7 @@ def decide_model(effective: Effective) -> Says:
         case ModelAdapter.DEMO:
             words = "No model key is set, so the offline demo model stands in." if model.stand_in else "The offline demo model answers."
             return Says(Truth.TRUE, Reason.DEMO_MODEL, words)
-        case ModelAdapter.ANTHROPIC:
+        case ModelAdapter.ANTHROPIC | ModelAdapter.OPENAI:
             return Says(Truth.UNKNOWN, Reason.CONFIGURED, f"{model.name} is configured, and was not asked yet.")
 
 

@@ -16,6 +16,10 @@ _WHEN_FALSE = {
     ConditionType.SECRETS_READY,
     ConditionType.STORAGE_READY,
     ConditionType.MODEL_READY,
+    ConditionType.TOOLS_READY,
+    ConditionType.SKILLS_READY,
+    ConditionType.MCP_READY,
+    ConditionType.SCHEDULE_READY,
     ConditionType.BACKUP_READY,
     ConditionType.EXPOSED,
 }

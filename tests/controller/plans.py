@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from moltbot_api.spec import MoltbotSpec
-from moltbot_operator.effective import SecretValues
+from moltbot_operator.effective import ConfigMapValues, SecretValues
 from moltbot_operator.manifests.plan import Installation, KeyRings, Plan, RecordedState
-from moltbot_operator.secrets_from import Place, resolve
+from moltbot_operator.secrets_from import resolve
+from moltbot_operator.sources import Place
 
 INSTALLATION = Installation(
     namespace="moltbot",
@@ -19,12 +20,72 @@ INSTALLATION = Installation(
     dns_labels={"k8s-app": "kube-dns"},
 )
 R2 = {"R2_ACCESS_KEY_ID": "id", "R2_SECRET_ACCESS_KEY": "sk", "CF_ACCOUNT_ID": "acc1", "ANTHROPIC_API_KEY": "sk-1"}
+# Everything that can be said of the assistant itself.
+ASSISTANT: dict[str, Any] = {
+    "secretsFrom": [{"name": "ada"}],
+    "timeZone": "Europe/Berlin",
+    "model": {
+        "name": "claude-x",
+        "fallbacks": ["anthropic/claude-y", "openai/gpt-5-mini"],
+        "thinking": "low",
+        "limits": {"tokensPerDay": 2000000, "dollarsPerDay": "5.00"},
+    },
+    "gateway": {
+        "confinement": "pod",
+        "env": [
+            {"name": "GITHUB_USER", "value": "ada$(MOLTBOT_KEYS)"},
+            {"name": "GITHUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "github"}}},
+        ],
+        "tools": {
+            "programs": "allow",
+            "allowed": ["git *"],
+            "denied": ["web_fetch"],
+            "webSearch": {"provider": "brave", "apiKeySecretRef": {"name": "keys", "key": "brave"}},
+        },
+    },
+    "workspace": {
+        "files": [
+            {"path": "SOUL.md", "content": "Be brief."},
+            {"path": "notes/home.md", "configMapKeyRef": {"name": "texts", "key": "home"}, "policy": "Always"},
+        ]
+    },
+    "skills": [
+        {
+            "name": "weather",
+            "configMapKeyRef": {"name": "texts", "key": "weather"},
+            "env": [{"name": "WEATHER_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "weather"}}}],
+        },
+        {"name": "bundled", "enabled": False},
+    ],
+    "mcpServers": [
+        {"name": "notes", "command": ["npx", "-y", "notes"], "env": [{"name": "NOTES", "value": "here"}]},
+        {
+            "name": "search",
+            "url": "https://mcp.example/mcp",
+            "headers": [{"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "search"}}}],
+            "tools": ["find"],
+        },
+    ],
+    "schedule": [
+        {"name": "brief", "cron": "0 7 * * mon-fri", "prompt": "What is on today?"},
+        {"name": "tidy", "every": "6h", "prompt": "Tidy up.", "session": "Main", "missed": "Skip", "model": "anthropic/claude-y"},
+        {"name": "party", "at": "2030-06-01T09:00", "prompt": "Wish luck.", "suspend": True},
+    ],
+    "heartbeat": {"every": "30m", "activeHours": {"from": "08:00", "to": "23:00"}},
+}
+KEYS = {"github": "gh-1", "brave": "br-1", "weather": "we-1", "search": "Bearer se-1"}
+CONFIG_MAPS = {"texts": {"home": "A flat.", "weather": "---\nname: weather\n---\nAsk the sky."}}
 
 
-def make_plan(spec: dict[str, Any], secrets: dict[str, dict[str, str]] | None = None, **changes: Any) -> Plan:
+def make_plan(
+    spec: dict[str, Any],
+    secrets: dict[str, dict[str, str]] | None = None,
+    config_maps: dict[str, dict[str, str]] | None = None,
+    **changes: Any,
+) -> Plan:
     model = MoltbotSpec.model_validate(spec)
     found = {name: {key: value.encode() for key, value in data.items()} for name, data in (secrets or {}).items()}
-    effective, _ = resolve(model, SecretValues(found), Place("team", "ada"))
+    effective, _ = resolve(model, SecretValues(found), Place("team", "ada"), ConfigMapValues(config_maps or {}))
     values: dict[str, Any] = {
         "namespace": "team",
         "name": "ada",
@@ -33,6 +94,7 @@ def make_plan(spec: dict[str, Any], secrets: dict[str, dict[str, str]] | None = 
         "installation": INSTALLATION,
         "model": effective.model,
         "bucket": effective.bucket,
+        "agent": effective.agent,
         "keys": KeyRings('{"gateway":1}', '{"state":1}', '{"backup":1}'),
         "fingerprint": "f" * 64,
         "secrets_hash": "5" * 64,
@@ -91,4 +153,5 @@ def plans() -> dict[str, Plan]:
             ),
         ),
         "existing-claim": make_plan({"persistence": {"existingClaim": "mine"}}),
+        "assistant": make_plan(ASSISTANT, {"ada": {"ANTHROPIC_API_KEY": "sk-1", "OPENAI_API_KEY": "sk-2"}, "keys": KEYS}, CONFIG_MAPS),
     }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from moltbot_operator.manifests.agent import build_agent_config
 from moltbot_operator.manifests.backup import build_backup
 from moltbot_operator.manifests.hashing import hash_of, with_hash
 from moltbot_operator.manifests.network import build_backup_policy, build_gateway_policy, closed_ranges, egress_problems
@@ -30,7 +31,7 @@ def build_all(plan: Plan) -> list[Manifest]:
     made = [build_service_account(plan), build_keys_secret(plan), build_model_secret(plan)]
     if plan.bucket is not None:
         made.append(build_bucket_secret(plan, plan.bucket))
-    made += [build_boot_config(plan), build_service(plan), build_gateway_policy(plan)]
+    made += [build_boot_config(plan), build_agent_config(plan), build_service(plan), build_gateway_policy(plan)]
     if plan.claim == plan.children.state:
         made.append(build_claim(plan))
     made += [build_statefulset_skeleton(plan), build_statefulset(plan)]

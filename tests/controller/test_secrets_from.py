@@ -9,7 +9,9 @@ import pytest
 from moltbot_api.conditions import Reason
 from moltbot_api.spec import MoltbotSpec
 from moltbot_operator.effective import BucketKind, Effective, ModelAdapter, SecretValues
-from moltbot_operator.secrets_from import Place, clean_base_url, resolve, secret_names
+from moltbot_operator.secrets_from import resolve, secret_names
+from moltbot_operator.sources import Place
+from moltbot_operator.urls import clean_base_url
 from moltbot_protocol.models import DEFAULT_MODEL
 
 PLACE = Place("team", "ada")
@@ -89,9 +91,9 @@ def test_a_gateway_block_with_its_own_key_and_no_provider_key() -> None:
 
 def test_a_provider_that_is_not_served_is_said_and_nothing_else_answers() -> None:
     keys = {"CLOUDFLARE_AI_GATEWAY_API_KEY": "pk", "CF_AI_GATEWAY_ACCOUNT_ID": "acc", "CF_AI_GATEWAY_GATEWAY_ID": "gw"}
-    effective = settle(ada={**keys, "CF_AI_GATEWAY_MODEL": "openai/gpt", "ANTHROPIC_API_KEY": "direct"})
+    effective = settle(ada={**keys, "CF_AI_GATEWAY_MODEL": "groq/llama", "ANTHROPIC_API_KEY": "direct"})
     assert effective.model.adapter is ModelAdapter.NONE
-    assert "anthropic/<model>" in effective.model.problem
+    assert "compat/<provider>/<model>" in effective.model.problem
 
 
 def test_a_missing_model_secret_and_a_missing_key_in_it_are_named_and_do_not_keep_it_from_starting() -> None:
@@ -170,9 +172,9 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one() -> None:
 
 
 def test_a_known_key_that_is_not_served_says_so() -> None:
-    effective = settle(ada={"TELEGRAM_BOT_TOKEN": "1:x", "OPENAI_API_KEY": "y", "ANTHROPIC_API_KEY": "z"})
+    effective = settle(ada={"TELEGRAM_BOT_TOKEN": "1:x", "CDP_SECRET": "y", "ANTHROPIC_API_KEY": "z"})
     assert told(effective) == [(Reason.KEY_NOT_SERVED, False, False)]
-    assert "OPENAI_API_KEY and TELEGRAM_BOT_TOKEN are known, but not served" in words(effective)
+    assert "CDP_SECRET and TELEGRAM_BOT_TOKEN are known, but not served" in words(effective)
 
 
 @pytest.mark.parametrize("missing", list(R2))

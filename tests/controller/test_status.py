@@ -20,7 +20,8 @@ from moltbot_operator.lifecycle import status as life
 from moltbot_operator.lifecycle.observed import Key
 from moltbot_operator.lifecycle.status import Truth
 from moltbot_operator.says import Says
-from moltbot_operator.secrets_from import Place, resolve
+from moltbot_operator.secrets_from import resolve
+from moltbot_operator.sources import Place
 from moltbot_operator.status import Picture, compose, is_worth_writing, transitions
 from moltbot_operator.storage import StorageView, adjust_claim, decide_storage, default_class_exists
 from tests.fakes.clock import START

@@ -91,7 +91,7 @@ def test_the_quickstart_and_the_definitions_are_readable() -> None:
 def test_a_persons_settings_come_from_files_and_environment(tmp_path: Path) -> None:
     (tmp_path / ".dev.vars").write_text('ANTHROPIC_API_KEY="from-vars"\nANTHROPIC_API_KEI=typo\nR2_BUCKET_NAME=vars\n')
     (tmp_path / ".env").write_text("R2_BUCKET_NAME=env # mine\nDATABASE_URL=not-ours\n")
-    environ = {"ANTHROPIC_API_KEY": "from-environment", "OPENAI_API_KEY": "not-served", "HOME": "/"}
+    environ = {"ANTHROPIC_API_KEY": "from-environment", "CDP_SECRET": "not-served", "HOME": "/"}
     settings = read_person(environ, tmp_path)
     # A mistyped key of a file written for assistants is diagnosed by the operator, so it is taken along.
     assert settings.values == {"ANTHROPIC_API_KEY": "from-environment", "ANTHROPIC_API_KEI": "typo", "R2_BUCKET_NAME": "env"}

@@ -24,8 +24,12 @@ from moltbot_operator.lifecycle.status import (
 )
 from moltbot_operator.lifecycle.wake import WakeCause
 
+# What the gateway says of the assistant's parts: none of them once it is open means that there is nothing to say any more.
+GATEWAYS_OWN = (ConditionType.TOOLS_READY, ConditionType.SKILLS_READY, ConditionType.MCP_READY, ConditionType.SCHEDULE_READY)
 # What a pod may say of itself beside Ready, which is ours.
-REPORTED_TYPES = (ConditionType.MODEL_READY, ConditionType.BACKUP_READY, ConditionType.STORAGE_READY)
+REPORTED_TYPES = (ConditionType.MODEL_READY, ConditionType.BACKUP_READY, ConditionType.STORAGE_READY, *GATEWAYS_OWN)
+# The operator says these too, from the spec alone and each time anew: what stands in the status may be its own, and is not kept.
+_SAID_ANEW = (Reason.SCHEDULE_INVALID, Reason.AGENT_CONFIG_TOO_LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +142,13 @@ def _conditions(view: View, told: Told) -> tuple[Condition, ...]:
     status = view.observed.status
     for type_ in REPORTED_TYPES:  # what the last pod said stands until another one says something else
         known = status.condition(type_)
-        if known is not None:
+        if known is not None and known.reason not in _SAID_ANEW:
             said[type_] = Says(known.status, known.reason, known.message)
     gateway, state = view.reports.gateway, view.reports.state
-    if gateway is not None and gateway.opened and not any(one.type == ConditionType.STORAGE_READY for one in gateway.conditions):
-        said.pop(ConditionType.STORAGE_READY, None)
+    if gateway is not None and gateway.opened:
+        reported = {found[0] for one in gateway.conditions if (found := _reported(one)) is not None}
+        for type_ in {ConditionType.STORAGE_READY, *GATEWAYS_OWN} - reported:
+            said.pop(type_, None)
     for condition in (*(gateway.conditions if gateway is not None else ()), *(state.conditions if state is not None else ())):
         found = _reported(condition)
         if found is not None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from moltbot_api.names import API_VERSION, Children, child_labels
 from moltbot_api.spec import MoltbotSpec
-from moltbot_operator.effective import Bucket, ModelConnection
+from moltbot_operator.effective import Agent, Bucket, ModelConnection
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -73,6 +73,7 @@ class Plan:
     recorded: RecordedState = RecordedState()
     bucket_revision: str = ""  # keyed hash of the bucket's place and keys; "" without a bucket
     awake: bool = False
+    agent: Agent = field(default_factory=Agent, repr=False)
 
     @property
     def children(self) -> Children:
@@ -132,9 +133,9 @@ def env_secret(name: str, secret: str, key: str | None = None, *, optional: bool
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
-def env_config(name: str, config_map: str) -> Manifest:
-    """From the key of the same name of a ConfigMap."""
-    return {"name": name, "valueFrom": {"configMapKeyRef": {"name": config_map, "key": name}}}
+def env_config(name: str, config_map: str, key: str | None = None) -> Manifest:
+    """From one key of a ConfigMap, of the same name unless `key` says another."""
+    return {"name": name, "valueFrom": {"configMapKeyRef": {"name": config_map, "key": key or name}}}
 
 
 def container_security() -> Manifest:

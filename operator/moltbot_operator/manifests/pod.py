@@ -7,6 +7,8 @@ Settings and keys reach it as environment by reference: that costs a wake nothin
 from __future__ import annotations
 
 from moltbot_api.names import (
+    AGENT_KEY,
+    ANNOTATION_AGENT,
     ANNOTATION_CERTIFICATE,
     ANNOTATION_INPUTS,
     ANNOTATION_SECRETS,
@@ -22,6 +24,7 @@ from moltbot_api.names import (
     child_labels,
 )
 from moltbot_operator.effective import ModelAdapter
+from moltbot_operator.manifests.agent import agent_hash, build_person_env
 from moltbot_operator.manifests.plan import (
     Manifest,
     Plan,
@@ -42,6 +45,14 @@ FLUSH_SECONDS_VOLUME = 10
 TMP_BYTES = "256Mi"
 GATEWAY_REQUESTS = {"cpu": "50m", "memory": "128Mi"}
 STATE_REQUESTS = {"cpu": "10m", "memory": "48Mi"}
+# Keys of Secret `<name>-model`, each of them there or not.
+MODEL_VARIABLES = (
+    "MOLTBOT_MODEL_API_KEY",
+    "MOLTBOT_MODEL_GATEWAY_AUTHORIZATION",
+    "MOLTBOT_MODEL_BASE_URL",
+    "MOLTBOT_MODEL_OPENAI_API_KEY",
+    "MOLTBOT_MODEL_OPENAI_BASE_URL",
+)
 
 
 def build_pod_template(plan: Plan) -> Manifest:
@@ -50,6 +61,7 @@ def build_pod_template(plan: Plan) -> Manifest:
     annotations = {
         ANNOTATION_CERTIFICATE: plan.fingerprint,
         ANNOTATION_SECRETS: plan.secrets_hash,
+        ANNOTATION_AGENT: agent_hash(plan.agent),
         ANNOTATION_INPUTS: plan.inputs_hash,
     }
     spec: Manifest = {
@@ -115,8 +127,9 @@ def _build_gateway(plan: Plan) -> Manifest:
     env.append(env_value("MOLTBOT_MODEL_NAME", plan.model.name))
     if plan.model.adapter is ModelAdapter.NONE:
         env.append(env_value("MOLTBOT_MODEL_PROBLEM", plan.model.problem))
-    for name in ("MOLTBOT_MODEL_API_KEY", "MOLTBOT_MODEL_GATEWAY_AUTHORIZATION", "MOLTBOT_MODEL_BASE_URL"):
-        env.append(env_secret(name, children.model, optional=True))
+    env += [env_secret(name, children.model, optional=True) for name in MODEL_VARIABLES]
+    env.append(env_config("MOLTBOT_AGENT", children.agent, AGENT_KEY))
+    env += build_person_env(plan)
     ports = [
         {"name": "gateway", "containerPort": PORT_GATEWAY, "protocol": "TCP"},
         {"name": "control", "containerPort": PORT_GATEWAY_CONTROL, "protocol": "TCP"},

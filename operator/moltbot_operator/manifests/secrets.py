@@ -38,6 +38,10 @@ def build_model_secret(plan: Plan) -> Manifest:
         values["MOLTBOT_MODEL_GATEWAY_AUTHORIZATION"] = model.gateway_authorization.reveal()
     if model.base_url:
         values["MOLTBOT_MODEL_BASE_URL"] = model.base_url
+    if model.openai_api_key is not None:
+        values["MOLTBOT_MODEL_OPENAI_API_KEY"] = model.openai_api_key.reveal()
+    if model.openai_base_url:
+        values["MOLTBOT_MODEL_OPENAI_BASE_URL"] = model.openai_base_url
     return _secret(plan, plan.children.model, values)
 
 
