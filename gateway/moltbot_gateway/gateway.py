@@ -13,7 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 from moltbot_gateway.activity import ActivityClock, Kind
-from moltbot_gateway.chat.turns import INTERRUPTED_DETAIL, Turns, TurnSettings
+from moltbot_gateway.agent import Agent, Surroundings
+from moltbot_gateway.agent_config import parse_agent_config
+from moltbot_gateway.chat.turn import INTERRUPTED_DETAIL
+from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.conditions import MODEL_READY, STATE_READY, Condition, Conditions, Measurements
 from moltbot_gateway.errors import StateError, StateTooNew, Unavailable
 from moltbot_gateway.handshake import Committed, Granted, Handshake, NotAccepted, State
@@ -23,7 +26,7 @@ from moltbot_gateway.models.demo import DemoModel
 from moltbot_gateway.models.failure import Reason
 from moltbot_gateway.models.unset import UnsetModel
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
-from moltbot_gateway.store import conversations
+from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
 from moltbot_protocol.models import DEMO_MODEL
 from moltbot_trust.clock import Clock
@@ -77,7 +80,8 @@ class Gateway:
         self.done = asyncio.Event()
         self.on_commit: list[Callable[[], None]] = []
         self._database: Database | None = None
-        self._turns: Turns | None = None
+        self._agent: Agent | None = None
+        self.agent_config = parse_agent_config(settings.agent)
         self._requests = 0
         self._requests_since: datetime | None = None
         self._snapshot_change: str | None = None
@@ -104,9 +108,13 @@ class Gateway:
 
     @property
     def turns(self) -> Turns:
-        if self._turns is None:
+        return self.agent.turns
+
+    @property
+    def agent(self) -> Agent:
+        if self._agent is None:
             raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
-        return self._turns
+        return self._agent
 
     @property
     def default_model(self) -> str:
@@ -130,7 +138,7 @@ class Gateway:
     def busy(self) -> list[str]:
         """Words of `report`: why it does not go to sleep now."""
         reasons = []
-        if self._turns is not None and self._turns.busy:
+        if self._agent is not None and self._agent.turns.busy:
             reasons.append("turn")
         if self._requests:
             reasons.append("request")
@@ -138,13 +146,13 @@ class Gateway:
 
     @property
     def busy_since(self) -> datetime | None:
-        since = [moment for moment in (self._turns.busy_since if self._turns else None, self._requests_since) if moment is not None]
+        since = [moment for moment in (self._agent.turns.busy_since if self._agent else None, self._requests_since) if moment is not None]
         return min(since) if since else None
 
     @property
     def last_activity(self) -> datetime | None:
         """A running turn is activity for as long as it runs."""
-        return self.clock.now() if self._turns is not None and self._turns.busy else self.activity.last
+        return self.clock.now() if self._agent is not None and self._agent.turns.busy else self.activity.last
 
     @property
     def changed(self) -> bool:
@@ -188,7 +196,7 @@ class Gateway:
 
     def warm_model(self) -> None:
         """Somebody may ask soon: load what the first turn would wait for."""
-        if self._warming is None and self._turns is not None:
+        if self._warming is None and self._agent is not None:
             self._warming = asyncio.create_task(self._warm())
 
     async def _warm(self) -> None:
@@ -219,17 +227,20 @@ class Gateway:
         self._database, self.opened = database, opened
         now_ms = self.now_ms()
         left = await self._put_in_order(database, now_ms)
-        self._tokens_before = await database.read(conversations.total_tokens)
-        turn_settings = TurnSettings(self.settings.name, self.default_model)
-        self._turns = Turns(
-            database,
-            self.model,
-            self.hub,
-            self.clock,
-            turn_settings,
-            activity=self.activity,
-            outcomes=self.conditions,
-            advance=self.advance,
+        self._tokens_before = await database.read(runs.total_tokens)
+        agent = self._agent = Agent(
+            Surroundings(
+                self.settings.name,
+                self.default_model,
+                self.agent_config,
+                database,
+                self.model,
+                self.hub,
+                self.clock,
+                self.activity,
+                self.conditions,
+                self.advance,
+            )
         )
         self._say_how_it_opened(database)
         self.activity.open(self.clock.now())
@@ -238,15 +249,15 @@ class Gateway:
         self.advance()
         log.info("state open", milliseconds=self.timings.open, lineage=opened.lineage, sequence=opened.sequence)
         if self.state is State.OPEN:
-            self._turns.take_up(left)
+            agent.turns.take_up(left)
 
-    async def _put_in_order(self, database: Database, now_ms: int) -> list[conversations.Run]:
-        if await database.read(lambda db: conversations.has_leftovers(db, now_ms)):
-            cut = await database.write(lambda db: conversations.interrupt_running(db, INTERRUPTED_DETAIL, now_ms))
-            await database.write(lambda db: conversations.forget_old_runs(db, now_ms))
+    async def _put_in_order(self, database: Database, now_ms: int) -> list[records.Run]:
+        if await database.read(lambda db: runs.has_leftovers(db, now_ms)):
+            cut = await database.write(lambda db: runs.interrupt_running(db, INTERRUPTED_DETAIL, now_ms))
+            await database.write(lambda db: runs.forget_old_runs(db, now_ms))
             if cut:
                 log.warning("turns were interrupted by the last end", turns=len(cut))
-        return await database.read(conversations.list_open_runs)
+        return await database.read(runs.list_open_runs)
 
     def _say_how_it_opened(self, database: Database) -> None:
         if database.set_aside is None:
@@ -294,11 +305,11 @@ class Gateway:
     async def force_turns(self) -> None:
         """A person wants it to sleep now (rule 5, `force`): running turns end as at SIGTERM, while new work is refused. Should it resume
         after all (the ttl, a router with new work), what waited is taken up again."""
-        if self._turns is None:
+        if self._agent is None:
             return
-        await self._turns.stop(TURN_GRACE[self.settings.storage])
+        await self._agent.turns.stop(TURN_GRACE[self.settings.storage])
         if self._forced is None or self._forced.done():
-            self._forced = asyncio.create_task(self._release_when_resumed(self._turns))
+            self._forced = asyncio.create_task(self._release_when_resumed(self._agent.turns))
 
     async def _release_when_resumed(self, turns: Turns) -> None:
         while (state := self.state) is State.QUIESCED:
@@ -309,8 +320,8 @@ class Gateway:
     async def end_turns(self) -> None:
         """Running turns may finish for a while, then they are interrupted."""
         self.handshake.terminate()
-        if self._turns is not None:
-            await self._turns.stop(TURN_GRACE[self.settings.storage])
+        if self._agent is not None:
+            await self._agent.turns.stop(TURN_GRACE[self.settings.storage])
 
     async def close(self) -> None:
         """After the listeners are gone: let go of the model and write the database back."""

@@ -111,6 +111,7 @@ class Reason(StrEnum):
     MODEL_OVERLOADED = "ModelOverloaded"
     MODEL_TIMED_OUT = "ModelTimedOut"
     MODEL_BAD_ANSWER = "ModelBadAnswer"
+    MODEL_LIMIT_REACHED = "ModelLimitReached"
     MODEL_ERROR = "ModelError"
     MODEL_LIMIT_REACHED = "ModelLimitReached"
     MODEL_FALLBACK = "ModelFallback"

@@ -318,10 +318,15 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
+# In front of a person's words the gateway says when they were written, in a block of its own.
+_STAMP = re.compile(r"\[\w{3} \d{4}-\d{2}-\d{2} \d{2}:\d{2} [^\]]+\]")
+
+
 def said_by_person(body: Mapping[str, Any]) -> list[str]:
     """Every text of the person, also where several stand in one message."""
     contents = [message["content"] for message in body["messages"] if message["role"] == "user"]
-    return [text for content in contents for text in ([content] if isinstance(content, str) else [block["text"] for block in content])]
+    blocks = [[content] if isinstance(content, str) else [block.get("text", "") for block in content] for content in contents]
+    return [text for content in blocks for text in content if text and not _STAMP.fullmatch(text)]
 
 
 def last_text(body: Mapping[str, Any]) -> str:

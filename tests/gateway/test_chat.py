@@ -13,7 +13,7 @@ from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
 from moltbot_protocol.methods import Scope
 from moltbot_trust.seals import Seal
 from tests.fakes.gateway_client import ADMIN, MAIN, CallFailed, SealedClient, text_of
-from tests.gateway.models import ScriptedModel
+from tests.gateway.models import ScriptedModel, words
 from tests.gateway.pod import Live, Pod, start
 
 
@@ -73,7 +73,7 @@ async def test_the_model_gets_the_conversation_and_only_it(client: SealedClient,
     await client.say("elsewhere", session="agent:main:side")
     model.answer("two")
     await client.say("second")
-    assert [(said.role, said.text) for said in model.requests[-1].turns] == [("user", "first"), ("assistant", "one"), ("user", "second")]
+    assert [(turn.role, words(turn)) for turn in model.requests[-1].turns] == [("user", "first"), ("assistant", "one"), ("user", "second")]
     assert "ada" in "".join(model.requests[-1].system)
 
 
@@ -115,7 +115,7 @@ async def test_messages_sent_meanwhile_wait_their_turn(client: SealedClient, mod
         model.answer(word)
         assert text_of(await client.wait_end(run)) == word
     assert [text for _, text in await client.history()] == ["first", "one", "second", "two", "third", "three"]
-    assert [said.text for said in model.requests[1].turns] == ["first", "one", "second"]
+    assert [words(turn) for turn in model.requests[1].turns] == ["first", "one", "second"]
 
 
 async def test_sessions_are_answered_side_by_side(client: SealedClient, model: ScriptedModel) -> None:
@@ -206,7 +206,7 @@ async def test_a_refusal_is_left_out_of_what_the_model_gets_next(client: SealedC
     await client.wait_end(run)
     model.answer("yes")
     await client.say("good question")
-    assert [said.text for said in model.requests[-1].turns] == ["good question"]
+    assert [words(turn) for turn in model.requests[-1].turns] == ["good question"]
 
 
 async def test_events_reach_every_device_that_may_read(live: Live, client: SealedClient, model: ScriptedModel) -> None:
@@ -307,7 +307,7 @@ async def test_slash_commands_are_answered_here_and_once(client: SealedClient, m
     assert again["status"] == "ok"
     model.answer("fresh")
     await client.say("who are you")
-    assert [said.text for said in model.requests[-1].turns] == ["who are you"]
+    assert [words(turn) for turn in model.requests[-1].turns] == ["who are you"]
     assert model.requests[-1].model == "other-model"
     model.answer("a path")
     assert await client.say("/etc/passwd what is it") == "a path"

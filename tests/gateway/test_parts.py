@@ -17,7 +17,7 @@ from moltbot_gateway.models.base import said
 from moltbot_gateway.models.claude_failures import ApiError, Place, describe
 from moltbot_gateway.models.demo import compose
 from moltbot_gateway.models.failure import Reason
-from moltbot_gateway.store.conversations import Message
+from moltbot_gateway.store.records import Message
 from moltbot_protocol.frames import Event, parse_server_frame, serialise
 from moltbot_protocol.methods import METHODS, Answers
 
@@ -63,7 +63,7 @@ CONTEXTS: dict[str, tuple[list[Message], list[str]]] = {
 @pytest.mark.parametrize("case", CONTEXTS)
 def test_what_the_model_gets(case: str) -> None:
     messages, expected = CONTEXTS[case]
-    assert [said.text for said in build_context(messages, "2")] == expected
+    assert [said.text for said in build_context(messages, {}, run_id="2")] == expected
 
 
 @pytest.mark.parametrize("text", ["/stop", "stop", "STOP!", " esc ", "abort", "wait.", "exit", "interrupt"])

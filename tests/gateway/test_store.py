@@ -11,7 +11,7 @@ import pytest
 
 from moltbot_gateway.errors import StateError, StateTooNew
 from moltbot_gateway.store import conversations as c
-from moltbot_gateway.store import schema
+from moltbot_gateway.store import records, runs, schema
 from moltbot_gateway.store.database import Database
 from moltbot_state.layout import DATABASE_VERSION
 
@@ -25,16 +25,18 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def accept(run_id: str, text: str = "hello", now_ms: int = 1000) -> Callable[[sqlite3.Connection], c.Run | None]:
-    return lambda db: c.accept_run(db, c.NewRun(run_id, KEY, text), now_ms)
+def accept(run_id: str, text: str = "hello", now_ms: int = 1000) -> Callable[[sqlite3.Connection], records.Run | None]:
+    return lambda db: runs.accept_run(db, records.NewRun(run_id, KEY, text), now_ms)
 
 
-def begin(run_id: str) -> Callable[[sqlite3.Connection], tuple[c.Session, list[c.Message]] | None]:
-    return lambda db: c.begin_run(db, run_id, 2000, limit=100)
+def begin(run_id: str) -> Callable[[sqlite3.Connection], tuple[records.Session, records.Message] | None]:
+    return lambda db: runs.begin_run(db, run_id, 2000)
 
 
-def end(run_id: str, text: str, status: c.RunStatus = c.RunStatus.DONE) -> Callable[[sqlite3.Connection], c.Message | None]:
-    return lambda db: c.end_run(db, run_id, c.Answer(status, text, {"stopReason": "stop"}, 3, 4), 3000)
+def end(
+    run_id: str, text: str, status: records.RunStatus = records.RunStatus.DONE
+) -> Callable[[sqlite3.Connection], records.Message | None]:
+    return lambda db: runs.end_run(db, run_id, records.Answer(status, text, {"stopReason": "stop"}, 3, 4), 3000)
 
 
 def texts(db: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -51,12 +53,12 @@ async def test_a_repeated_key_is_accepted_once(database: Database) -> None:
     assert await database.write(accept("k")) is None
     again = await database.write(accept("k", text="other"))
     assert again is not None
-    assert (again.status, again.text) == (c.RunStatus.QUEUED, "hello")
+    assert (again.status, again.text) == (records.RunStatus.QUEUED, "hello")
     await database.write(begin("k"))
     await database.write(end("k", "hi"))
     after = await database.write(accept("k"))
     assert after is not None
-    assert after.status is c.RunStatus.DONE
+    assert after.status is records.RunStatus.DONE
     assert await database.read(texts) == [("user", "hello"), ("assistant", "hi")]
 
 
@@ -80,7 +82,7 @@ async def test_a_run_ends_once(database: Database) -> None:
     assert await database.write(end("k", "first")) is not None
     assert await database.write(end("k", "second")) is None
     assert await database.write(begin("k")) is None
-    assert await database.read(c.total_tokens) == 7
+    assert await database.read(runs.total_tokens) == 7
 
 
 async def test_what_was_running_at_a_crash_is_interrupted_and_what_was_queued_stays(tmp_path: Path) -> None:
@@ -89,19 +91,19 @@ async def test_what_was_running_at_a_crash_is_interrupted_and_what_was_queued_st
     for run_id in ("running", "queued"):
         await first.write(accept(run_id, text=run_id))
     await first.write(begin("running"))
-    await first.write(lambda db: c.keep_partial(db, "running", "half an ans"))
+    await first.write(lambda db: runs.keep_partial(db, "running", "half an ans"))
     copy = tmp_path / "after-kill.sqlite"  # what a killed process leaves: the file and its log, never checkpointed
     copy.write_bytes(path.read_bytes())
     Path(f"{copy}-wal").write_bytes(Path(f"{path}-wal").read_bytes())
     await first.close()
 
     second = await Database.open(copy)
-    assert await second.read(lambda db: c.has_leftovers(db, 5000))
-    cut = await second.write(lambda db: c.interrupt_running(db, {"stopReason": "interrupted"}, 5000))
+    assert await second.read(lambda db: runs.has_leftovers(db, 5000))
+    cut = await second.write(lambda db: runs.interrupt_running(db, {"stopReason": "interrupted"}, 5000))
     assert [run.id for run in cut] == ["running"]
     assert await second.read(texts) == [("user", "running"), ("assistant", "half an ans")]
-    assert [run.id for run in await second.read(c.list_open_runs)] == ["queued"]
-    assert not await second.read(lambda db: c.has_leftovers(db, 5000))
+    assert [run.id for run in await second.read(runs.list_open_runs)] == ["queued"]
+    assert not await second.read(lambda db: runs.has_leftovers(db, 5000))
     await second.close()
 
 
@@ -157,7 +159,7 @@ async def test_a_copy_holds_the_writes_that_went_on_between_its_steps(database: 
     """The copy is consistent as of its end, and its token names exactly what is in it."""
     big = "x" * 10_000
     for number in range(400):  # about 4 MB: several steps
-        await database.write(lambda db, n=number: c.accept_run(db, c.NewRun(str(n), KEY, big), n))  # type: ignore[misc]
+        await database.write(lambda db, n=number: runs.accept_run(db, records.NewRun(str(n), KEY, big), n))  # type: ignore[misc]
     wrote: list[asyncio.Task[object]] = []
 
     def meanwhile() -> None:
@@ -210,7 +212,7 @@ async def test_a_damaged_database_is_set_aside_and_kept(tmp_path: Path, damage: 
     path = tmp_path / "moltbot.sqlite"
     first = await Database.open(path)
     for number in range(50):
-        await first.write(lambda db, n=number: c.accept_run(db, c.NewRun(str(n), KEY, "y" * 2000), n))  # type: ignore[misc]
+        await first.write(lambda db, n=number: runs.accept_run(db, records.NewRun(str(n), KEY, "y" * 2000), n))  # type: ignore[misc]
     await first.close()
     match damage:
         case "garbage":

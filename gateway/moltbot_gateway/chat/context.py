@@ -1,29 +1,94 @@
-"""What of a conversation the model gets. Pure.
+"""What of a conversation the model gets. Pure, and stable: what was said earlier is built the same way each time, so that the provider's
+cache holds from turn to turn.
 
-Left out: what the gateway answered itself (commands), answers without text, and a question that the model refused together with its
-refusal, for a refusal in the context makes the next one likelier.
+Left out: what the gateway answered itself (commands), answers without anything in them, and a question that the model refused together
+with its refusal, for a refusal in the context makes the next one likelier. A call whose result is missing gets one that says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from moltbot_gateway.models.base import Turn, said
+from moltbot_gateway.chat.blocks import from_wire
+from moltbot_gateway.models.base import Block, Text, ToolResult, ToolUse, Turn
 from moltbot_gateway.models.failure import ErrorKind
-from moltbot_gateway.store.conversations import Message
+from moltbot_gateway.store.media import StoredMedia
+from moltbot_gateway.store.records import Message
 
-# Messages; more than any model's window holds in ordinary talk. A longer conversation loses its beginning here, never on disk.
-MAX_MESSAGES = 2000
+# Messages; more than any model's window holds in ordinary talk. A longer conversation is summarised long before (`compaction`).
+MAX_MESSAGES = 4000
+NO_RESULT = (
+    "This call was interrupted and has no result: it may or may not have happened. Look at the present state before you do it again."
+)
+SUMMARY_HEAD = "Summary of the conversation so far; what it tells is no longer here word for word:"
 
 
-def build_context(messages: Sequence[Message], run_id: str) -> list[Turn]:
-    """The conversation up to and with the message of `run_id`, which is the last."""
-    refused = {message.run_id for message in messages if message.detail.get("errorKind") == ErrorKind.REFUSAL}
-    context = [
-        said(message.role, message.text)
-        for message in messages
-        if message.text and not message.detail.get("command") and (message.run_id == run_id or message.run_id not in refused)
-    ]
-    while context and context[0].role != "user":
-        del context[0]  # a conversation begins with the person; the cut above may have left an answer first
-    return context
+def build_context(
+    messages: Sequence[Message],
+    media: Mapping[str, StoredMedia],
+    *,
+    run_id: str,
+    summary: str = "",
+    stamp: Callable[[int], str] = lambda at_ms: "",
+) -> list[Turn]:
+    """`messages` after the summary, oldest first, up to and with those of `run_id`. `stamp` gives the time in front of a person's words, a
+    block of its own."""
+    refused = {message.run_id for message in messages if message.detail.get("errorKind") == ErrorKind.REFUSAL} - {run_id}
+    kept = [message for message in messages if not message.detail.get("command") and message.run_id not in refused]
+    while kept and kept[0].role != "user":
+        del kept[0]  # a conversation begins with the person; the cut above may have left an answer first
+    turns = [Turn("user", (Text(f"{SUMMARY_HEAD}\n\n{summary}"),))] if summary else []
+    for message in kept:
+        blocks = _blocks(message, media, stamp)
+        if blocks:
+            turns.append(Turn("assistant" if message.role == "assistant" else "user", blocks))
+    return _pair(turns)
+
+
+def _blocks(message: Message, media: Mapping[str, StoredMedia], stamp: Callable[[int], str]) -> tuple[Block, ...]:
+    content = message.content
+    blocks = from_wire(content, media) if content is not None else ((Text(message.text),) if message.text else ())
+    match message.role:
+        case "user":
+            mark = stamp(message.at_ms)
+            return (Text(mark), *blocks) if mark and blocks else blocks
+        case "toolResult":
+            call = str(message.detail.get("toolCallId"))
+            plain = tuple(block for block in blocks if not isinstance(block, ToolUse))
+            return (ToolResult(call, plain or (Text("(nothing)"),), bool(message.detail.get("isError"))),)  # type: ignore[arg-type]
+        case _:
+            return blocks
+
+
+def _pair(turns: Sequence[Turn]) -> list[Turn]:
+    """Every call is followed by its results at once, in the order of the calls; a result without a call is left out."""
+    paired: list[Turn] = []
+    results = {block.tool_use_id: block for turn in turns for block in turn.blocks if isinstance(block, ToolResult)}
+    for turn in turns:
+        blocks = tuple(block for block in turn.blocks if not isinstance(block, ToolResult))
+        if not blocks:
+            continue
+        paired.append(Turn(turn.role, blocks))
+        calls = [block for block in blocks if isinstance(block, ToolUse)]
+        if calls:
+            answers = tuple(results.get(call.id) or ToolResult(call.id, (Text(NO_RESULT),), is_error=True) for call in calls)
+            paired.append(Turn("user", answers))
+    return paired
+
+
+def estimate_tokens(turns: Sequence[Turn]) -> int:
+    """Roughly, for a decision and never for a bill: four characters a token, 1,500 a picture or page."""
+    characters, pictures = 0, 0
+    for turn in turns:
+        for block in turn.blocks:
+            match block:
+                case Text():
+                    characters += len(block.text)
+                case ToolUse():
+                    characters += len(str(block.input))
+                case ToolResult():
+                    characters += sum(len(part.text) for part in block.content if isinstance(part, Text))
+                    pictures += sum(not isinstance(part, Text) for part in block.content)
+                case _:
+                    pictures += 1
+    return characters // 4 + 1500 * pictures

@@ -28,5 +28,6 @@ class DeltaPacer:
     def take(self, now: float) -> str:
         """What was not told yet; from here on it counts as told."""
         delta = self.text[self._told :]
-        self._told, self._last = len(self.text), now
+        if delta:
+            self._told, self._last = len(self.text), now
         return delta

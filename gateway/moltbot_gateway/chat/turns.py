@@ -1,101 +1,76 @@
-"""The queue of each session, and one turn after the other.
+"""The queue of each session, and one turn after the other. What one turn does is `turn`.
 
-A turn is a task of its own under the worker of its session, so that an abort cancels only the wait for the model; what has to be written
-afterwards is written by the worker. The order of one turn:
+A message that comes while a turn runs is handled as its session's queue mode says:
 
-    1  the message is on disk under its idempotency key (`accept`), and only then is anybody told `started`
-    2  it moves into the conversation: `running` is on disk before the model is asked
-    3  text comes: told at most every 150 ms, kept on disk about every second
-    4  the answer is on disk, and only then is anybody told `final`
-
-Killed before 2 it is answered after the restart; killed between 2 and 4 it is interrupted, with what had been kept.
+    followup    answered after it, one by one (the default)
+    collect     all that came meanwhile are answered together after it
+    steer       put into the running turn at its next step; after its last step it is a followup
+    interrupt   the running turn is stopped, and it is next
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
 
 from moltbot_gateway.activity import ActivityClock, Kind
-from moltbot_gateway.chat.context import MAX_MESSAGES, build_context
-from moltbot_gateway.chat.pace import DeltaPacer
-from moltbot_gateway.chat.wire import INTERRUPTED_TEXT, message_to_wire, partial_to_wire, usage_to_wire
+from moltbot_gateway.chat.active import Active, Ended
+from moltbot_gateway.chat.telling import Telling
+from moltbot_gateway.chat.turn import Turn
 from moltbot_gateway.errors import StateError
 from moltbot_gateway.hub import Hub
-from moltbot_gateway.models.base import Completed, Model, ModelRequest, TextDelta
-from moltbot_gateway.models.failure import ErrorKind, ModelFailure
-from moltbot_gateway.prompt import build_system_prompt
-from moltbot_gateway.store import conversations
-from moltbot_gateway.store.conversations import Answer, Message, NewRun, Run, RunStatus, Session
+from moltbot_gateway.models.failure import ErrorKind
+from moltbot_gateway.store import conversations, runs
 from moltbot_gateway.store.database import Database
-from moltbot_protocol.events import AGENT, CHAT
+from moltbot_gateway.store.records import Answer, Connection, NewRun, Run, RunStatus
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_gateway.turns")
 
-# Seconds. A turn that is not told a timeout gets the default; none goes on longer than the longest.
-DEFAULT_TIMEOUT = 600.0
-MAX_TIMEOUT = 3600.0
-KEEP_INTERVAL = 1.0
 # A person who sends more than this while one answer is written is refused, not forgotten.
 MAX_QUEUED = 20
 
 
-class Outcomes(Protocol):
-    """Who wants to know how turns end (the condition ModelReady, metrics)."""
+class QueueMode(StrEnum):
+    FOLLOWUP = "followup"
+    COLLECT = "collect"
+    STEER = "steer"
+    INTERRUPT = "interrupt"
 
-    def answered(self, tokens: int, seconds: float) -> None: ...
 
-    def failed(self, failure: ModelFailure, seconds: float) -> None: ...
+def queue_mode(settings: object) -> QueueMode:
+    """Of a session's settings; what was never chosen, or no longer exists, is the default."""
+    value = settings.get("queueMode") if isinstance(settings, dict) else None
+    return QueueMode(value) if value in set(QueueMode) else QueueMode.FOLLOWUP
 
 
 @dataclass
-class Active:
-    """The turn that a session is at."""
+class _Waiter:
+    """Somebody in this process who waits for a run's end (a job, a task). `keep`: whether its answer stays in the conversation."""
 
-    run: Run
-    began: float
-    pacer: DeltaPacer = field(default_factory=DeltaPacer)
-    sequence: int = 0
-    ending: RunStatus | None = None
-    task: asyncio.Task[Completed] | None = None
-    timer: asyncio.TimerHandle | None = None
-    keeper: asyncio.Task[None] | None = None
-    kept_at: float = 0.0
-
-
-@dataclass(frozen=True)
-class TurnSettings:
-    name: str
-    default_model: str
-    timeout: float = DEFAULT_TIMEOUT
+    ended: asyncio.Future[Ended]
+    quiet: bool
+    keep: Callable[[str], bool] | None
 
 
 class Turns:
     """All sessions' turns. `advance` is called whenever something moved (report's `progress`)."""
 
     def __init__(
-        self,
-        database: Database,
-        model: Model,
-        hub: Hub,
-        clock: Clock,
-        settings: TurnSettings,
-        *,
-        activity: ActivityClock,
-        outcomes: Outcomes,
-        advance: Callable[[], None],
+        self, database: Database, hub: Hub, clock: Clock, turn: Turn, *, activity: ActivityClock, advance: Callable[[], None]
     ) -> None:
-        self._database, self._model, self._hub, self._clock, self._settings = database, model, hub, clock, settings
-        self._activity, self._outcomes, self._advance = activity, outcomes, advance
+        self._database, self._hub, self._clock, self._turn = database, hub, clock, turn
+        self._activity, self._advance = activity, advance
         self._waiting: dict[str, deque[Run]] = {}
+        self._modes: dict[str, QueueMode] = {}
         self._active: dict[str, Active] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
+        self._waiters: dict[str, _Waiter] = {}
         self._stopping = False
         self.busy_since: datetime | None = None
 
@@ -115,7 +90,7 @@ class Turns:
     def partial(self, session_key: str) -> tuple[str, str] | None:
         """Run id and text so far of the answer that is being written."""
         active = self._active.get(session_key)
-        return None if active is None else (active.run.id, active.pacer.text)
+        return None if active is None or active.telling.quiet else (active.run.id, active.step.words.text)
 
     # beginning
 
@@ -124,17 +99,38 @@ class Turns:
 
         Whoever calls this was admitted, and counts as busy until it returns.
         """
-        known = await self._database.write(lambda db: conversations.accept_run(db, new, self._now_ms()))
+
+        def write(db: Connection) -> tuple[Run | None, QueueMode]:
+            known = runs.accept_run(db, new, self._now_ms())
+            session = conversations.get_session(db, new.session_key)
+            return known, queue_mode(None if session is None else session.settings)
+
+        known, mode = await self._database.write(write)
         if known is not None:
             return known.status
         self._advance()
-        run = Run(new.id, new.session_key, "", RunStatus.QUEUED, new.text, new.options, self._now_ms())
-        self._enqueue(run)
+        self._modes[new.session_key] = mode
+        self._enqueue(Run(new.id, new.session_key, "", RunStatus.QUEUED, new.text, new.options, self._now_ms()))
+        if mode is QueueMode.INTERRUPT and _may_join(new.options) and (active := self._active.get(new.session_key)) is not None:
+            active.end(RunStatus.ABORTED)
         return None
 
-    def take_up(self, runs: list[Run]) -> None:
+    async def ask(self, new: NewRun, *, quiet: bool = False, keep: Callable[[str], bool] | None = None) -> Ended:
+        """A message of our own (a job, a task), and its end. `quiet`: nobody is told before it ended; `keep`: whether the answer stays.
+        Cancelling gives up the wait, not the turn."""
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), quiet, keep)
+        self._waiters[new.id] = waiter
+        try:
+            known = await self.accept(new)
+            if known is not None:
+                return Ended(known, "", "it was asked before")
+            return await waiter.ended
+        finally:
+            self._waiters.pop(new.id, None)
+
+    def take_up(self, left: Sequence[Run]) -> None:
         """After the opening: what was queued when the last process ended is answered now."""
-        for run in runs:
+        for run in left:
             self._enqueue(run)
 
     def _enqueue(self, run: Run) -> None:
@@ -152,20 +148,21 @@ class Turns:
         """Stop the answer that is being written, and what waits behind it unless `run_id` names one. Returns the ids of what ends."""
         aborted = []
         waiting = self._waiting.get(session_key, deque())
+        active = self._active.get(session_key)
+        if active is not None and run_id in (None, active.run.id) and active.ending is None:
+            aborted.append(active.run.id)
+            active.end(RunStatus.ABORTED)
         for run in [run for run in waiting if run_id in (None, run.id)]:
             waiting.remove(run)
             aborted.append(run.id)
             await self._strike_off(run)
-            self._tell_end(run, 1, "aborted", None, {"stopReason": "rpc"})
-        active = self._active.get(session_key)
-        if active is not None and run_id in (None, active.run.id) and active.ending is None:
-            aborted.insert(0, active.run.id)
-            self._end(active, RunStatus.ABORTED)
+            self._telling(run).end("aborted", None, {"stopReason": "rpc"})
+            self._tell_waiter(run.id, Ended(RunStatus.ABORTED, "", "stopped"))
         return aborted
 
     async def _strike_off(self, run: Run) -> None:
         answer = Answer(RunStatus.ABORTED, "", {"stopReason": "aborted"})
-        await self._database.write(lambda db: conversations.end_run(db, run.id, answer, self._now_ms()))
+        await self._database.write(lambda db: runs.end_run(db, run.id, answer, self._now_ms()))
 
     async def stop(self, grace: float) -> None:
         """SIGTERM: turns may finish for `grace` seconds, then they are interrupted with what they have. What waits stays on disk."""
@@ -177,23 +174,18 @@ class Turns:
             return
         _, late = await asyncio.wait(workers, timeout=grace)
         for active in list(self._active.values()):
-            self._end(active, RunStatus.INTERRUPTED)
+            active.end(RunStatus.INTERRUPTED)
         if late:
             await asyncio.wait(late)
 
     async def release(self) -> None:
         """It does not end after all (a forced sleep was given up): what was left waiting on disk is answered now."""
         self._stopping = False
-        left = await self._database.read(conversations.list_open_runs)
-        here = {run.id for waiting in self._waiting.values() for run in waiting} | {active.run.id for active in self._active.values()}
+        left = await self._database.read(runs.list_open_runs)
+        here = {run.id for waiting in self._waiting.values() for run in waiting}
+        for active in self._active.values():
+            here |= {active.run.id, *(run.id for run in active.joined)}
         self.take_up([run for run in left if run.id not in here])
-
-    @staticmethod
-    def _end(active: Active, status: RunStatus) -> None:
-        if active.ending is None:
-            active.ending = status
-            if active.task is not None:
-                active.task.cancel()
 
     # one turn after the other
 
@@ -201,196 +193,68 @@ class Turns:
         try:
             waiting = self._waiting[session_key]
             while waiting:
-                run = waiting.popleft()
-                active = self._active[session_key] = Active(run, self._clock.monotonic())
-                try:
-                    await self._turn(active)
-                except StateError as error:
-                    log.error("turn not kept", run=run.id, reason=str(error))  # noqa: TRY400 - the reason says it all
-                    self._tell_end(
-                        run, active.sequence + 1, "error", None, {"errorMessage": str(error), "errorKind": ErrorKind.UNKNOWN.value}
-                    )
-                except Exception:
-                    log.exception("turn failed", run=run.id)
-                    words = "Something went wrong inside the assistant; its log says what. Ask again."
-                    self._tell_end(run, active.sequence + 1, "error", None, {"errorMessage": words, "errorKind": ErrorKind.UNKNOWN.value})
-                finally:
-                    self._settle(active)
-                    if active.task is not None:
-                        active.task.cancel()  # only when this worker itself was cancelled
-                    self._active.pop(session_key, None)
+                await self._one(session_key, waiting)
         finally:
             # No await between "nothing waits" and this, or a message could be put into a queue that nobody works at.
             self._workers.pop(session_key, None)
             self._waiting.pop(session_key, None)
+            self._modes.pop(session_key, None)
             if not self._workers:
                 self.busy_since = None
             self._activity.note(Kind.MESSAGE, self._clock.now())
 
-    async def _turn(self, active: Active) -> None:
-        run = active.run
-        began = await self._database.write(lambda db: conversations.begin_run(db, run.id, self._now_ms(), limit=MAX_MESSAGES))
-        if began is None:
-            return
-        session, messages = began
-        self._advance()
-        self._tell_message(run, messages[-1])
-        self._changed(session.key, "started")
-        self._tell_agent(active, "lifecycle", {"phase": "start", "startedAt": self._now_ms()})
-        failure = None
-        completed = Completed()
-        if active.ending is None:
-            active.task = asyncio.create_task(self._ask(active, self._request(session, messages, run)))
-            await asyncio.wait({active.task})
-            self._settle(active)
-            try:
-                completed = active.task.result()
-            except asyncio.CancelledError:
-                if active.ending is None:
-                    raise
-            except ModelFailure as error:
-                failure = error
-        if active.keeper is not None:
-            await asyncio.wait({active.keeper})
-        await self._conclude(active, session, completed, failure)
-
-    def _request(self, session: Session, messages: list[Message], run: Run) -> ModelRequest:
-        thinking = run.options.get("thinking")
-        return ModelRequest(
-            session.model or self._settings.default_model,
-            (build_system_prompt(self._settings.name, self._clock.now()),),
-            build_context(messages, run.id),
-            str(thinking) if isinstance(thinking, str) and thinking else session.thinking,
-        )
-
-    async def _ask(self, active: Active, request: ModelRequest) -> Completed:
-        asked = active.run.options.get("timeoutMs")
-        seconds = min(asked / 1000, MAX_TIMEOUT) if isinstance(asked, int) and asked > 0 else self._settings.timeout
-        stream = self._model.stream(request)
+    async def _one(self, session_key: str, waiting: deque[Run]) -> None:
+        run = waiting.popleft()
+        waiter = self._waiters.get(run.id)
+        telling = Telling(self._hub, self._clock, run, quiet=waiter is not None and waiter.quiet)
+        active = Active(run, self._clock.monotonic(), telling, None if waiter is None else waiter.keep)
+        self._active[session_key] = active
+        ended: Ended | None = None
         try:
-            async with asyncio.timeout(seconds):
-                async for event in stream:
-                    match event:
-                        case TextDelta():
-                            self._take(active, event.text)
-                        case Completed():
-                            return event
-                        case _:
-                            pass
-        except TimeoutError as error:
-            text = f"The answer took longer than {seconds:g} seconds and was stopped. What had arrived is kept; ask again."
-            raise ModelFailure(ErrorKind.TIMEOUT, text) from error
-        finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-        raise ModelFailure(ErrorKind.UNKNOWN, "The model ended without an end. Ask again.")
-
-    def _take(self, active: Active, text: str) -> None:
-        now = self._clock.monotonic()
-        self._advance()
-        if active.pacer.push(text, now):
-            self._tell_delta(active)
-        elif active.timer is None:
-            active.timer = asyncio.get_running_loop().call_later(active.pacer.wait(now), self._tell_delta, active)
-        if now - active.kept_at >= KEEP_INTERVAL and (active.keeper is None or active.keeper.done()):
-            active.kept_at = now
-            active.keeper = asyncio.create_task(self._keep(active.run.id, active.pacer.text))
-
-    async def _keep(self, run_id: str, text: str) -> None:
-        try:
-            await self._database.write(lambda db: conversations.keep_partial(db, run_id, text))
+            ended = await self._turn.run(active, lambda: self._joining(session_key, active))
         except StateError as error:
-            log.error("answer not kept meanwhile", run=run_id, reason=str(error))  # noqa: TRY400 - the reason says it all
+            log.error("turn not kept", run=run.id, reason=str(error))  # noqa: TRY400 - the reason says it all
+            ended = self._failed(active, str(error))
+        except Exception:
+            log.exception("turn failed", run=run.id)
+            ended = self._failed(active, "Something went wrong inside the assistant; its log says what. Ask again.")
+        finally:
+            active.step.settle()
+            for task in active.tasks:
+                task.cancel()  # only when this worker itself was cancelled
+            self._active.pop(session_key, None)
+        for joined in active.joined:
+            self._telling(joined).end("final" if ended and ended.status is RunStatus.DONE else "aborted", None, {"mergedInto": run.id})
+        self._tell_waiter(run.id, ended or Ended(RunStatus.ABORTED, "", "it had ended already"))
 
-    def _settle(self, active: Active) -> None:
-        if active.timer is not None:
-            active.timer.cancel()
-            active.timer = None
+    def _failed(self, active: Active, words: str) -> Ended:
+        active.telling.quiet = False
+        active.telling.end("error", None, {"errorMessage": words, "errorKind": ErrorKind.UNKNOWN.value})
+        return Ended(RunStatus.ERROR, "", words)
 
-    async def _conclude(self, active: Active, session: Session, completed: Completed, failure: ModelFailure | None) -> None:
-        run, text = active.run, active.pacer.text
-        seconds = self._clock.monotonic() - active.began
-        model = completed.model or session.model or self._settings.default_model
-        usage = completed.usage if failure is None else failure.usage
-        detail: dict[str, object] = {"api": "anthropic-messages", "provider": self._model.provider, "model": model}
-        detail["usage"] = usage_to_wire(usage)
-        if active.ending is RunStatus.ABORTED:
-            status, state, told = RunStatus.ABORTED, "aborted", {"stopReason": "rpc"}
-            detail["stopReason"] = "aborted"
-        elif active.ending is RunStatus.INTERRUPTED:
-            status, state, told = RunStatus.INTERRUPTED, "aborted", {"stopReason": "interrupted", "errorMessage": INTERRUPTED_TEXT}
-            detail |= INTERRUPTED_DETAIL
-        elif failure is not None:
-            status, state, told = RunStatus.ERROR, "error", {"errorMessage": failure.message, "errorKind": failure.kind.value}
-            detail |= {"stopReason": "error", **told}
-            self._outcomes.failed(failure, seconds)
-        else:
-            status, state, told = RunStatus.DONE, "final", {"stopReason": completed.stop_reason}
-            detail["stopReason"] = completed.stop_reason
-            self._outcomes.answered(usage.total, seconds)
-        tokens_in = usage.input + usage.cache_read + usage.cache_write
-        answer = Answer(status, text, detail, tokens_in, usage.output)
-        message = await self._database.write(lambda db: conversations.end_run(db, run.id, answer, self._now_ms()))
-        self._advance()
-        active.sequence += 1
-        wire = None if message is None else message_to_wire(message)
-        self._tell_end(run, active.sequence, state, wire if text or state == "final" else None, told)
-        self._tell_agent(
-            active, "lifecycle", {"phase": "error" if state == "error" else "end", "endedAt": self._now_ms()} | _error_of(told)
-        )
-        if message is not None:
-            self._tell_message(run, message)
-        self._changed(run.session_key, "ended")
-        log.info("turn ended", run=run.id, status=status.value, seconds=round(seconds, 3), output_tokens=usage.output)
+    def _joining(self, session_key: str, active: Active) -> list[Run]:
+        """What waits and belongs into the turn that is about to ask the model."""
+        mode, waiting = self._modes.get(session_key, QueueMode.FOLLOWUP), self._waiting.get(session_key, deque())
+        together = mode is QueueMode.STEER or (mode is QueueMode.COLLECT and active.steps == 0)
+        if not together or not _may_join(active.run.options):
+            return []
+        joining = []
+        while waiting and _may_join(waiting[0].options):
+            joining.append(waiting.popleft())
+        return joining
 
-    # telling
+    def _telling(self, run: Run) -> Telling:
+        return Telling(self._hub, self._clock, run)
 
-    def _tell_delta(self, active: Active) -> None:
-        self._settle(active)
-        run, delta = active.run, active.pacer.take(self._clock.monotonic())
-        if not delta:
-            return
-        active.sequence += 1
-        payload: dict[str, object] = {
-            "runId": run.id,
-            "sessionKey": run.session_key,
-            "seq": active.sequence,
-            "state": "delta",
-            "message": partial_to_wire(active.pacer.text, self._now_ms()),
-            "deltaText": delta,
-        }
-        self._hub.tell(CHAT, payload, merge=f"chat {run.id}")
-        self._tell_agent(active, "assistant", {"text": active.pacer.text, "delta": delta}, merge=f"agent {run.id}")
-
-    def _tell_end(self, run: Run, sequence: int, state: str, message: Mapping[str, object] | None, told: Mapping[str, object]) -> None:
-        payload: dict[str, object] = {"runId": run.id, "sessionKey": run.session_key, "seq": sequence, "state": state, **told}
-        if message is not None:
-            payload["message"] = dict(message)
-        self._hub.tell(CHAT, payload)
-
-    def _tell_agent(self, active: Active, stream: str, data: Mapping[str, object], *, merge: str | None = None) -> None:
-        run = active.run
-        payload: dict[str, object] = {"runId": run.id, "stream": stream, "data": dict(data), "sessionKey": run.session_key}
-        self._hub.tell(AGENT, payload | {"seq": active.sequence, "ts": self._now_ms()}, merge=merge)
-
-    def _tell_message(self, run: Run, message: Message) -> None:
-        payload: dict[str, object] = {"sessionKey": run.session_key, "runId": run.id, "messageId": str(message.id)}
-        self._hub.tell_message(run.session_key, payload | {"message": message_to_wire(message)})
-
-    def _changed(self, session_key: str, phase: str) -> None:
-        self._hub.tell_session_changed({"sessionKey": session_key, "reason": "message", "phase": phase, "ts": self._now_ms()})
+    def _tell_waiter(self, run_id: str, ended: Ended) -> None:
+        waiter = self._waiters.get(run_id)
+        if waiter is not None and not waiter.ended.done():
+            waiter.ended.set_result(ended)
 
     def _now_ms(self) -> int:
         return int(self._clock.epoch() * 1000)
 
 
-# What stands in the conversation where an answer was cut off by the end of the process.
-INTERRUPTED_DETAIL: Mapping[str, object] = {"stopReason": "interrupted", "interrupted": True, "errorMessage": INTERRUPTED_TEXT}
-
-
-def _error_of(told: Mapping[str, object]) -> dict[str, object]:
-    return {"error": told["errorMessage"]} if "errorMessage" in told else {}
-
-
-__all__ = ["DEFAULT_TIMEOUT", "INTERRUPTED_DETAIL", "Outcomes", "TurnSettings", "Turns"]
+def _may_join(options: object) -> bool:
+    """A person's plain message; what has a model, a time limit or a maker of its own is a turn of its own."""
+    return isinstance(options, dict) and not {*runs.ORIGINS, "model", "timeoutMs"} & options.keys()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from moltbot_gateway.models.base import Usage
-from moltbot_gateway.store.conversations import Message, Run
+from moltbot_gateway.store.records import Message, Run
 
-INTERRUPTED_TEXT = "The answer was interrupted because the assistant was restarted. Ask again."
+INTERRUPTED_TEXT = "The answer was interrupted because the assistant was restarted. Continue it, or ask again."
 
 
 def content_of(text: str) -> list[dict[str, object]]:
@@ -16,7 +16,8 @@ def content_of(text: str) -> list[dict[str, object]]:
 
 def message_to_wire(message: Message) -> dict[str, object]:
     """One entry of `chat.history`. What the store adds in `detail` (provider, model, usage, stopReason, errorMessage …) stands beside."""
-    wire: dict[str, object] = {"role": message.role, "content": content_of(message.text), "timestamp": message.at_ms, "id": str(message.id)}
+    content = content_of(message.text) if message.content is None else list(message.content)
+    wire: dict[str, object] = {"role": message.role, "content": content, "timestamp": message.at_ms, "id": str(message.id)}
     if message.run_id is not None:
         wire["runId"] = message.run_id
     return wire | dict(message.detail)
@@ -24,18 +25,23 @@ def message_to_wire(message: Message) -> dict[str, object]:
 
 def queued_to_wire(run: Run) -> dict[str, object]:
     """A message that waits for its turn: part of the history already."""
-    return {"role": "user", "content": content_of(run.text), "timestamp": run.accepted_ms, "runId": run.id, "queued": True}
+    attached = run.options.get("attachments")
+    content = content_of(run.text) + (list(attached) if isinstance(attached, list) else [])
+    return {"role": "user", "content": content, "timestamp": run.accepted_ms, "runId": run.id, "queued": True}
 
 
-def usage_to_wire(usage: Usage) -> dict[str, object]:
-    """Costs are not known here: zero, as the official servers say for models without a price."""
+def usage_to_wire(usage: Usage, cost_micros: int | None) -> dict[str, object]:
+    """`cost_micros`: millionths of a US dollar; `None`: the model's price is not known, which is said."""
+    cost: dict[str, object] = {"total": 0 if cost_micros is None else cost_micros / 1_000_000}
+    if cost_micros is None:
+        cost["unknown"] = True
     return {
         "input": usage.input,
         "output": usage.output,
         "cacheRead": usage.cache_read,
         "cacheWrite": usage.cache_write,
         "totalTokens": usage.total,
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0, "total": 0},
+        "cost": cost,
     }
 
 

@@ -11,8 +11,8 @@ from moltbot_gateway.errors import InvalidRequest, Unavailable
 from moltbot_gateway.methods.context import Context, Handler
 from moltbot_gateway.methods.sessions import agent_row, command_rows, defaults, model_rows, session_row
 from moltbot_gateway.models.base import THINKING_LEVELS
-from moltbot_gateway.store import conversations
-from moltbot_gateway.store.conversations import Message, NewRun, RunStatus, Session
+from moltbot_gateway.store import conversations, records, runs
+from moltbot_gateway.store.records import Message, NewRun, RunStatus, Session
 from moltbot_protocol.events import CHAT
 
 HISTORY_DEFAULT, HISTORY_MAX = 200, 1000
@@ -57,13 +57,13 @@ async def _run_command(context: Context, new: NewRun, command: Command, argument
     gateway, now = context.gateway, context.gateway.now_ms()
     text, change = await _prepare_command(context, new.session_key, command.name, argument)
 
-    def carry_out(db: conversations.Connection) -> RunStatus | Message:
-        known = conversations.get_run_status(db, new.id)
+    def carry_out(db: records.Connection) -> RunStatus | Message:
+        known = runs.get_run_status(db, new.id)
         if known is not None:
             return known
         if change is not None:
             change(db)
-        return conversations.answer_command(db, new, text, now)
+        return runs.answer_command(db, new, text, now)
 
     done = await gateway.database.write(carry_out)
     if isinstance(done, RunStatus):
@@ -76,7 +76,7 @@ async def _run_command(context: Context, new: NewRun, command: Command, argument
     return {"runId": new.id, "status": "started"}
 
 
-Change = Callable[[conversations.Connection], object]
+Change = Callable[[records.Connection], object]
 
 
 async def _prepare_command(context: Context, key: str, name: str, argument: str) -> tuple[str, Change | None]:
@@ -172,12 +172,12 @@ async def read_history(context: Context, key: str) -> tuple[Session | None, list
     limit = min(context.number("limit", HISTORY_DEFAULT), HISTORY_MAX)
     bytes_left = min(context.number("maxBytes", HISTORY_BYTES), HISTORY_BYTES)
 
-    def read(db: conversations.Connection) -> tuple[Session | None, list[dict[str, object]]]:
+    def read(db: records.Connection) -> tuple[Session | None, list[dict[str, object]]]:
         session = conversations.get_session(db, key)
         if session is None:
             return None, []
         messages = [message_to_wire(message) for message in conversations.list_messages(db, session, limit=limit)]
-        waiting = [run for run in conversations.list_open_runs(db, key) if run.status is RunStatus.QUEUED]
+        waiting = [run for run in runs.list_open_runs(db, key) if run.status is RunStatus.QUEUED]
         return session, messages + [queued_to_wire(run) for run in waiting]
 
     session, messages = await context.gateway.database.read(read)

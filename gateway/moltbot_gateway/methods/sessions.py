@@ -8,8 +8,8 @@ from moltbot_gateway.chat.commands import COMMANDS
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.methods.context import Context, Handler
 from moltbot_gateway.models.base import THINKING_LEVELS
-from moltbot_gateway.store import conversations
-from moltbot_gateway.store.conversations import Message, Session
+from moltbot_gateway.store import conversations, records
+from moltbot_gateway.store.records import Message, Session
 from moltbot_protocol.hello import DEFAULT_AGENT, MAIN_KEY, MAIN_SESSION
 
 LIST_DEFAULT, LIST_MAX = 100, 1000
@@ -102,7 +102,7 @@ async def list_sessions(context: Context) -> object:
         return _listed(context, [], 0, offset)
     since = context.gateway.now_ms() - active * 60_000 if active else None
 
-    def read(db: conversations.Connection) -> tuple[list[dict[str, object]], int]:
+    def read(db: records.Connection) -> tuple[list[dict[str, object]], int]:
         sessions, _ = conversations.list_sessions(db, limit=LIST_MAX)
         if since is not None:
             sessions = [session for session in sessions if session.updated_ms >= since]
@@ -147,7 +147,7 @@ async def describe(context: Context) -> object:
     context.agent()
     key = context.session_key("key")
 
-    def read(db: conversations.Connection) -> tuple[Session | None, Message | None, list[Message]]:
+    def read(db: records.Connection) -> tuple[Session | None, Message | None, list[Message]]:
         session = conversations.get_session(db, key)
         if session is None:
             return None, None, []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, TextDelta, Turn, Usage
+from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, Text, TextDelta, Turn, Usage
 from moltbot_protocol.models import DEMO_MODEL
 
 # Between two words, so that streaming can be seen (seconds).
@@ -39,8 +39,8 @@ _GREETING = re.compile(r"^\s*(?:hi|hello|hey|good (?:morning|evening|day))\b", r
 
 def compose(messages: Sequence[Turn]) -> str:
     """The answer to the last message."""
-    asked = messages[-1].text
-    earlier = [message.text for message in messages[:-1] if message.role == "user"]
+    asked = _words(messages[-1])
+    earlier = [_words(message) for message in messages[:-1] if message.role == "user"]
     if match := _SAY.match(asked):
         return match["what"].strip()
     if match := _COUNT.search(asked):
@@ -62,6 +62,12 @@ def compose(messages: Sequence[Turn]) -> str:
         f"You said: “{_shorten(asked)}” – as a demo model I cannot say more to that. This is message {len(earlier) + 1} of our "
         "conversation; ask `what did I say?` and I list them."
     )
+
+
+def _words(turn: Turn) -> str:
+    """What the person wrote: in front of it stands when."""
+    texts = [block.text for block in turn.blocks if isinstance(block, Text)]
+    return texts[-1] if texts else ""
 
 
 def _calculate(left: str, operator: str, right: str) -> str:

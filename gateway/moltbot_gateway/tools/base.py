@@ -74,8 +74,9 @@ Run = Callable[[ToolCall], Awaitable[ToolOutcome]]
 
 @dataclass(frozen=True)
 class Tool:
-    """`label`: for cards. `describe` gives what an approval shows (a command line, an address); default: the input as JSON. `timeout` in
-    seconds, after which the loop ends the call; `None`: the tool keeps its own time. Cancelling `run` must stop what it started."""
+    """`label`: for cards. `reads_only`: changes nothing, so that such calls of one step may run side by side. `describe` gives what an
+    approval shows (a command line, an address); default: the input as JSON. `timeout` in seconds, after which the loop ends the call;
+    `None`: the tool keeps its own time. Cancelling `run` must stop what it started."""
 
     name: str
     label: str
@@ -83,6 +84,7 @@ class Tool:
     schema: Mapping[str, object]
     run: Run
     risk: Risk = Risk.NONE
+    reads_only: bool = False
     timeout: float | None = 60.0
     describe: Callable[[Mapping[str, object]], str] | None = None
 

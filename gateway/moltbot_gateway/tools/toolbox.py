@@ -1,0 +1,48 @@
+"""All tools together, and which of them a conversation is offered. The order never changes while the tools do not: it is part of what the
+provider's cache keeps.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+
+from moltbot_gateway.tools.base import Tool
+
+
+class Offered(StrEnum):
+    """To what kind of conversation."""
+
+    ALL = "all"
+    TASK = "task"  # what a conversation began with sessions_spawn gets: it speaks to nobody and begins no others
+
+
+# A task answers whoever began it, so it neither speaks outward nor plans nor begins tasks of its own.
+NOT_IN_TASKS = frozenset({"message", "cron", "sessions_spawn", "sessions_send", "subagents"})
+
+
+class Toolbox:
+    """`sources` are asked each time: what they give may grow (a server that came late) and shrink (one that broke)."""
+
+    def __init__(self, sources: Sequence[Callable[[], Iterable[Tool]]], denied: Iterable[str] = ()) -> None:
+        self._sources, self._denied = sources, frozenset(denied)
+
+    def offered(self, kind: Offered = Offered.ALL) -> tuple[Tool, ...]:
+        """Sorted by name; of two with one name the first source's."""
+        found: dict[str, Tool] = {}
+        for source in self._sources:
+            for tool in source():
+                hidden = tool.name in self._denied or (kind is Offered.TASK and tool.name in NOT_IN_TASKS)
+                if not hidden:
+                    found.setdefault(tool.name, tool)
+        return tuple(found[name] for name in sorted(found))
+
+
+def nearest(name: str, tools: Iterable[Tool]) -> str:
+    """For a name that no tool has: a sentence for the model."""
+    names = [tool.name for tool in tools]
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"There is no tool {name[:64]!r}; did you mean {near[0]}?"
+    return f"There is no tool {name[:64]!r}. There are: {', '.join(names) or 'none'}."
