@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from moltbot_gateway.delivery.split import split
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.store import outbox as rows
-from moltbot_gateway.store.conversations import Connection, Message
+from moltbot_gateway.store.records import Connection, Message
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.notes import append_note
 from moltbot_gateway.store.outbox import Part

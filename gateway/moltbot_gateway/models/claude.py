@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from moltbot_gateway.models import claude_failures as failures
-from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, TextDelta, Usage
+from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, Text, TextDelta, Usage
 from moltbot_gateway.models.claude_failures import ApiError, Place
 from moltbot_gateway.models.failure import ModelFailure
 from moltbot_trust.redaction import Secret
@@ -73,11 +73,11 @@ def build_body(request: ModelRequest) -> dict[str, Any]:
     """The Messages API's parameters. Turns of one role become one message; the last block is marked for the prompt cache."""
     turns: list[dict[str, Any]] = []
     for said in request.turns:
-        block = {"type": "text", "text": said.text}
+        blocks = [{"type": "text", "text": block.text} for block in said.blocks if isinstance(block, Text)]
         if turns and turns[-1]["role"] == said.role:
-            turns[-1]["content"].append(block)
+            turns[-1]["content"].extend(blocks)
         else:
-            turns.append({"role": said.role, "content": [block]})
+            turns.append({"role": said.role, "content": blocks})
     turns[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
     body: dict[str, Any] = {"model": request.model, "max_tokens": MAX_TOKENS, "system": "\n\n".join(request.system), "messages": turns}
     if request.thinking not in (None, "off") and thinks(request.model):

@@ -128,13 +128,6 @@ def append_message(db: Connection, session: Session, new: NewMessage, *, at_ms: 
     return Message(cursor.lastrowid, new.role, new.text, at_ms, run_id, new.detail, new.content)
 
 
-def add_message(db: Connection, key: str, new: NewMessage, now_ms: int) -> Message:
-    """Write into the present conversation of that session, outside of any run."""
-    session = ensure_session(db, key, now_ms)
-    db.execute("UPDATE sessions SET updated_ms = max(updated_ms, ?) WHERE key = ?", (now_ms, key))
-    return append_message(db, session, new, at_ms=now_ms, run_id=None)
-
-
 def get_compaction(db: Connection, session: Session) -> tuple[int, str] | None:
     """Up to which message a summary stands for what was said, and the summary."""
     row = db.execute(

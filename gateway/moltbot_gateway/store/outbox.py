@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moltbot_gateway.store.conversations import Connection
+from moltbot_gateway.store.records import Connection
 
 # The keys of what has arrived are kept this long, so that an event that comes again is not sent again. Milliseconds.
 KEPT_MS = 30 * 24 * 3600 * 1000
