@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest      a frame asks for something that does not exist or has the wrong shape: the caller's mistake
 │   └── BadSchedule     a time, cron expression or time zone that cannot be
 ├── Unavailable         not now, perhaps later; `retryable`
+├── WebError            an address that may not be asked, or an answer that cannot be used
 └── StateError          the database
     ├── StateTooNew     written by a newer version of this program
     └── StateCorrupt    SQLite cannot read it
@@ -31,6 +32,10 @@ class Unavailable(GatewayError):
         super().__init__(message)
         self.details = details
         self.retry_after_ms = retry_after_ms
+
+
+class WebError(GatewayError):
+    """Its text is for the model too: what was wrong, and what to try instead."""
 
 
 class StateError(GatewayError):
