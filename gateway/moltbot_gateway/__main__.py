@@ -5,6 +5,10 @@ Exit codes: 0 ended in order, 2 the settings cannot be used (the reason is one l
 
 from __future__ import annotations
 
+import moltbot_trust.without_cryptography  # noqa: F401 - before anything that imports PyJWT
+
+# isort: split
+
 import asyncio
 import os
 import signal

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import moltbot_trust.without_cryptography  # noqa: F401 - before anything that imports PyJWT
+
+# isort: split
+
 import asyncio
 import contextlib
 import os
