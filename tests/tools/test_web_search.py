@@ -63,7 +63,7 @@ async def test_without_a_provider_it_says_how_one_is_set() -> None:
         (WebSearch("altavista"), "'altavista' is not known"),
         (WebSearch("brave", "PERSON_ENV_1"), "needs a key"),
         (WebSearch("tavily"), "needs a key"),
-        (WebSearch("searxng"), "needs baseUrl"),
+        (WebSearch("searxng"), "needs baseURL"),
     ],
 )
 async def test_a_provider_that_cannot_work_is_told(config: WebSearch, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A page's HTML made readable, in a process of its own (`moltbot_tools.readable`; docs/adr/0007-readable-pages.md): here only its start,
+"""A page's HTML made readable, in a process of its own (`moltbot_tools.readable`; docs/adr/0008-readable-pages.md): here only its start,
 its bounds and its answer.
 """
 

@@ -61,7 +61,7 @@ def search_problem(config: WebSearch | None, environ: Mapping[str, str]) -> str 
     if provider.needs_key and not environ.get(config.key, "").strip():
         return f"webSearch names {provider.label}, which needs a key, and none is there."
     if not (config.base_url or provider.address):
-        return f"webSearch names {provider.label}, which needs baseUrl: the address of your own."
+        return f"webSearch names {provider.label}, which needs baseURL: the address of your own."
     return None
 
 

@@ -87,13 +87,13 @@ def _refusal(provider: Provider, status: int, body: object, key: str) -> str:
         return "SearXNG refuses: its settings.yml must list json under search.formats, and its limiter must let this address in."
     # Brave says it with 422 and a code of its own.
     if status in (401, 403) or _code(body) == "SUBSCRIPTION_TOKEN_INVALID":
-        return f"{provider.label} does not take the key{words}. A person must check spec.gateway.tools.webSearch.key."
+        return f"{provider.label} does not take the key{words}. A person must check spec.gateway.tools.webSearch.apiKeySecretRef."
     if status == 429:
         return f"{provider.label} says that it was asked too often{words}. Try again later, or fewer searches."
     if status in (402, 432, 433):
         return f"{provider.label} says that what was paid for is used up{words}."
     if 300 <= status < 400:
-        return f"{provider.label} redirects elsewhere: the address in spec.gateway.tools.webSearch.baseUrl must be its final one."
+        return f"{provider.label} redirects elsewhere: the address in spec.gateway.tools.webSearch.baseURL must be its final one."
     return f"{provider.label} refused the search with status {status}{words}."
 
 
