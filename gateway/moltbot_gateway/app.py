@@ -20,7 +20,8 @@ from moltbot_gateway.edge.server import Server
 from moltbot_gateway.errors import StateError
 from moltbot_gateway.gateway import Gateway
 from moltbot_gateway.models.base import Model
-from moltbot_gateway.models.claude import ClaudeModel, Connection
+from moltbot_gateway.models.claude import ClaudeModel
+from moltbot_gateway.models.connection import Connection
 from moltbot_gateway.models.demo import DemoModel
 from moltbot_gateway.models.unset import UnsetModel
 from moltbot_gateway.restore import open_local, wait_for_container

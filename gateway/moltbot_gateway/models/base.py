@@ -86,7 +86,8 @@ class ToolSchema:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """`system`: the stable part first, so that the provider's prompt cache holds. `turns` ends with the person's words or with tool
+    """`system`: the stable part first and alone, so that the provider's prompt cache holds: the first text is kept there, what follows may
+    change. `turns` ends with the person's words or with tool
     results. `thinking`: a level of `THINKING_LEVELS`, `None` for the model's own way. `max_tokens` `None`: the adapter's own limit.
     `cache`: whether the prefix is worth keeping at the provider (not for one-off questions)."""
 
@@ -158,7 +159,11 @@ STOP, TOOL_USE, MAX_TOKENS, PAUSED = "stop", "tool_use", "max_tokens", "pause_tu
 @dataclass(frozen=True)
 class Completed:
     """The step is whole. `model` is the one that answered. `blocks`: all of it in order, the text that was told included; `()` means the
-    text alone. `stop_reason`: TOOL_USE when calls are to be carried out, PAUSED when the same turn is to be asked on as it is."""
+    text alone. `stop_reason`: TOOL_USE when calls are to be carried out, PAUSED when the same turn is to be asked on as it is, MAX_TOKENS
+    when the answer was cut off: calls that it had begun are left out, for their input may be half of one.
+
+    After tool results a model may have nothing to add: then this comes with STOP, no blocks and no text told. Whoever asked decides what
+    that means. Without tool results at the request's end an empty answer is a ModelFailure."""
 
     stop_reason: str = STOP
     model: str = ""
@@ -175,14 +180,16 @@ THINKING_LEVELS = ("off", "minimal", "low", "medium", "high", "xhigh")
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model by its name; a name that nobody knows gets careful guesses. `context_tokens` of its window. `images`,
-    `documents`: whether it reads them. `price`: US dollars per million tokens (input, output, cache read, cache write), `None` unknown."""
+    """What is known of a model by its name; a name that nobody knows gets careful guesses. `context_tokens` of its window; `output_tokens`:
+    how long we let an answer get, thinking included. `images`, `documents`: whether it reads them. `price`: US dollars per million tokens
+    (input, output, cache read, cache write), `None` unknown."""
 
     context_tokens: int = 200_000
     thinks: bool = False
     images: bool = True
     documents: bool = True
     price: tuple[float, float, float, float] | None = None
+    output_tokens: int = 16_384
 
 
 class Model(Protocol):

@@ -40,11 +40,34 @@ class Reason(StrEnum):
     LIMIT_REACHED = "ModelLimitReached"
 
 
-class ModelFailure(Exception):
-    """An answer did not come, or not whole. `again`: the same request may succeed at once (used before any text arrived). `usage`: what
-    the provider counted all the same."""
+# What is the provider's doing, and another model may not have: fallbacks are asked. A key that is refused or may not is a mistake that a
+# fallback would only hide; a refusal, a wrong request and a full window would be the same anywhere.
+_PROVIDERS_DOING = frozenset(
+    {
+        Reason.BILLING,
+        Reason.UNKNOWN_MODEL,
+        Reason.RATE_LIMITED,
+        Reason.OVERLOADED,
+        Reason.PROVIDER_FAILED,
+        Reason.UNREACHABLE,
+        Reason.TIMED_OUT,
+        Reason.BAD_ANSWER,
+    }
+)
 
-    def __init__(self, kind: ErrorKind, message: str, *, reason: Reason | None = None, again: bool = False) -> None:
+
+class ModelFailure(Exception):
+    """An answer did not come, or not whole. `again`: the same request may succeed soon (used before anything was told). `wait`: seconds
+    that the provider asked to be left alone for, `None` where it did not say. `usage`: what the provider counted all the same."""
+
+    def __init__(
+        self, kind: ErrorKind, message: str, *, reason: Reason | None = None, again: bool = False, wait: float | None = None
+    ) -> None:
         super().__init__(message)
-        self.kind, self.message, self.reason, self.again = kind, message, reason, again
+        self.kind, self.message, self.reason, self.again, self.wait = kind, message, reason, again, wait
         self.usage = Usage()
+
+    @property
+    def of_provider(self) -> bool:
+        """Whether another model may be asked instead."""
+        return self.reason in _PROVIDERS_DOING
