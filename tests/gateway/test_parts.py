@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from moltbot_gateway.models.provider_failures import ApiError, Place, describe
 
 from moltbot_api.conditions import Reason as Catalogue
 from moltbot_gateway.chat.commands import find_command, is_stop
@@ -17,6 +16,7 @@ from moltbot_gateway.methods.context import canonical_key
 from moltbot_gateway.models.base import said
 from moltbot_gateway.models.demo import compose
 from moltbot_gateway.models.failure import Reason
+from moltbot_gateway.models.provider_failures import ApiError, Place, describe
 from moltbot_gateway.store.records import Message
 from moltbot_protocol.frames import Event, parse_server_frame, serialise
 from moltbot_protocol.methods import METHODS, Answers
