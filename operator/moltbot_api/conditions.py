@@ -113,7 +113,6 @@ class Reason(StrEnum):
     MODEL_BAD_ANSWER = "ModelBadAnswer"
     MODEL_LIMIT_REACHED = "ModelLimitReached"
     MODEL_ERROR = "ModelError"
-    MODEL_LIMIT_REACHED = "ModelLimitReached"
     MODEL_FALLBACK = "ModelFallback"
     # ToolsReady
     TOOLS_AVAILABLE = "ToolsAvailable"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from moltbot_gateway.delivery.split import split
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.store import outbox as rows
-from moltbot_gateway.store.records import Connection, Message
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.notes import append_note
 from moltbot_gateway.store.outbox import Part
+from moltbot_gateway.store.records import Connection, Message
 from moltbot_protocol.hello import MAIN_SESSION
 from moltbot_trust.clock import Clock
 
