@@ -5,6 +5,8 @@ GatewayError
 │   └── BadSchedule     a time, cron expression or time zone that cannot be
 ├── Unavailable         not now, perhaps later; `retryable`
 ├── WebError            an address that may not be asked, or an answer that cannot be used
+├── WorkspaceError      a file of the workspace cannot be used
+│   └── FileMissing     there is none
 └── StateError          the database
     ├── StateTooNew     written by a newer version of this program
     └── StateCorrupt    SQLite cannot read it
@@ -36,6 +38,14 @@ class Unavailable(GatewayError):
 
 class WebError(GatewayError):
     """Its text is for the model too: what was wrong, and what to try instead."""
+
+
+class WorkspaceError(GatewayError):
+    """A path that is none, a link, no regular file, no permission. Names paths beneath the workspace only."""
+
+
+class FileMissing(WorkspaceError):
+    """There is no such file, or no directory on the way to it."""
 
 
 class StateError(GatewayError):
