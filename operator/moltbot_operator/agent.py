@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from moltbot_api.assistant import FilePolicy, McpServer, Skill, Tools
+from moltbot_api.assistant import Approval, FilePolicy, McpServer, Skill, Tools
 from moltbot_api.conditions import Reason
 from moltbot_api.references import ConfigMapKeyReference, EnvVar, Header, SecretKeyReference
 from moltbot_api.spec import Gateway, Model, MoltbotSpec
@@ -126,7 +126,7 @@ class _Builder:
 
     def _tools(self, tools: Tools) -> Json:
         made: Json = {}
-        if self._spec.gateway and self._spec.gateway.tools:
+        if tools.programs is not Approval.ASK:
             made["programs"] = tools.programs.value
         self._put(made, "allowed", list(tools.allowed or ()))
         self._put(made, "deniedTools", list(tools.denied or ()))

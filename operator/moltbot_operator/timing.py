@@ -33,9 +33,9 @@ class _Field:
         if text.lower() in self.names:
             return self.first + self.names.index(text.lower())
         if not text.isascii() or not text.isdigit():
-            raise ValueError(f"{text!r} is not a {self.title}")
+            raise ValueError(f"{text!r} is no {self.title}")
         if not self.first <= int(text) <= self.last:
-            raise ValueError(f"{text} is not a {self.title}: they go from {self.first} to {self.last}")
+            raise ValueError(f"{text} is no {self.title}: they go from {self.first} to {self.last}")
         return int(text)
 
     def values(self, text: str) -> set[int]:
@@ -70,7 +70,7 @@ def cron_problem(expression: str) -> str | None:
     """Why this is not a cron expression of five fields that ever comes, or None."""
     fields = expression.split()
     if len(fields) != len(_FIELDS):
-        return f"{expression!r} has {len(fields)} fields, and a cron expression has five: minute, hour, day of month, month, weekday"
+        return f"{expression!r} is no cron expression, which has five fields: minute, hour, day of month, month, weekday"
     try:
         values = [field.values(text) for field, text in zip(_FIELDS, fields, strict=True)]
     except ValueError as error:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from moltbot_kube import Kube, Object
 from moltbot_kube.resources import (
@@ -22,17 +19,10 @@ from moltbot_kube.resources import (
     SERVICES,
     STATEFUL_SETS,
 )
-from tests.controller.harness import Cluster, condition_of, local_cluster, real_cluster, running
+from tests.controller.harness import Cluster, condition_of, local_cluster, running
 
 R2 = {"R2_ACCESS_KEY_ID": "id", "R2_SECRET_ACCESS_KEY": "sk", "CF_ACCOUNT_ID": "acc1"}
 DEMO = {"model": {"name": "demo"}}
-
-
-@pytest.fixture(params=["local", pytest.param("real", marks=pytest.mark.cluster)])
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    place = local_cluster(tmp_path) if request.param == "local" else real_cluster()
-    async with place as found:
-        yield found
 
 
 async def test_a_bare_moltbot_gets_all_its_children_and_is_started(cluster: Cluster) -> None:
@@ -43,8 +33,8 @@ async def test_a_bare_moltbot_gets_all_its_children_and_is_started(cluster: Clus
     uid = made["metadata"]["uid"]
     expected = [
         (SERVICE_ACCOUNTS, "ada-gateway"), (SECRETS, "ada-keys"), (SECRETS, "ada-certificate"), (SECRETS, "ada-gateway-token"),
-        (SECRETS, "ada-model"), (CONFIG_MAPS, "ada-boot"), (SERVICES, "ada-gateway"), (NETWORK_POLICIES, "ada-gateway"),
-        (STATEFUL_SETS, "ada-gateway"),
+        (SECRETS, "ada-model"), (CONFIG_MAPS, "ada-boot"), (CONFIG_MAPS, "ada-agent"), (SERVICES, "ada-gateway"),
+        (NETWORK_POLICIES, "ada-gateway"), (STATEFUL_SETS, "ada-gateway"),
     ]  # fmt: skip
     for resource, name in expected:
         child = await cluster.get(resource, name)

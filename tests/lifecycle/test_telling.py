@@ -12,6 +12,7 @@ from moltbot_operator.lifecycle.reports import GatewayReport, ReportedCondition,
 from moltbot_operator.lifecycle.sleep import decide_sleep
 from moltbot_operator.lifecycle.status import (
     HISTORY_LENGTH,
+    Condition,
     ConditionType,
     HistoryEntry,
     LastBackup,
@@ -119,6 +120,35 @@ def test_what_a_pod_said_stands_while_it_sleeps() -> None:
     model = asleep.condition(ConditionType.MODEL_READY)
     assert model is not None
     assert (model.status, model.reason) == (Truth.TRUE, Reason.ANSWERED)
+
+
+def test_what_the_gateway_says_of_tools_skills_servers_and_schedule_stands_until_it_is_open_and_says_it_no_more() -> None:
+    conditions = (
+        ReportedCondition("ToolsReady", False, "NoConfinement", "no Landlock"),
+        ReportedCondition("SkillsReady", False, "SkillRequirementsMissing", "weather needs curl"),
+        ReportedCondition("McpReady", False, "McpServerFailed", "notes ended with 1"),
+        ReportedCondition("ScheduleReady", False, "JobFailed", "brief"),
+        ReportedCondition("ModelReady", False, "ModelLimitReached", "today's tokens are used up"),
+    )
+    awake = compose(gateway=replace(OPEN, conditions=conditions))
+    said = {(one.type.value, one.reason.value, one.message) for one in awake.conditions}
+    assert {(one.type, one.reason, one.message) for one in conditions} <= said
+    asleep = compose(replace(ASLEEP, status=awake), None)
+    mcp = asleep.condition(ConditionType.MCP_READY)
+    assert mcp is not None
+    assert mcp.reason is Reason.MCP_SERVER_FAILED
+    again = compose(replace(AWAKE, status=awake), replace(OPEN, conditions=conditions[:1]))
+    types = {one.type for one in again.conditions} & {ConditionType(one.type) for one in conditions}
+    assert types == {ConditionType.TOOLS_READY, ConditionType.MODEL_READY}
+
+
+def test_what_the_operator_said_of_the_spec_is_not_taken_for_a_pod_s_word() -> None:
+    """It stands in the same status; mended while the assistant sleeps, nothing but the spec tells."""
+    said = Condition(ConditionType.SCHEDULE_READY, Truth.FALSE, Reason.SCHEDULE_INVALID, "x", NOW, 1)
+    status = compose(replace(ASLEEP, status=replace(ASLEEP.status, conditions=(said,))), None)
+    assert status.condition(ConditionType.SCHEDULE_READY) is None
+    fresh = compose(gateway=replace(OPEN, conditions=(ReportedCondition("ScheduleReady", False, "ScheduleInvalid", "x"),)))
+    assert fresh.condition(ConditionType.SCHEDULE_READY) is not None
 
 
 def test_a_transition_time_moves_only_with_the_status() -> None:
