@@ -323,6 +323,34 @@ REFUSED = (
         told=(Refused(("name either a cidr, or a namespace and podLabels",), by_model=False),),
         mend="Add `cidr`, or `namespace` and `podLabels`.",
     ),
+    Row(
+        id="reserved-variable",
+        wrong="A variable with a name that is not yours to set (`MOLTBOT_KEYS`, `PATH`)",
+        spec={"gateway": {"env": [{"name": "MOLTBOT_KEYS", "value": "x"}]}},
+        told=(Refused(("names that begin with MOLTBOT_, PERSON_ENV_, LD_, PYTHON are not yours to set",), by_model=False),),
+        mend="Choose another name.",
+    ),
+    Row(
+        id="job-with-two-times",
+        wrong="A job with both `cron` and `every`, or with no time",
+        spec={"schedule": [{"name": "brief", "prompt": "x", "cron": "0 7 * * *", "every": "1d"}]},
+        told=(Refused(("name exactly one of cron, every and at",), by_model=False),),
+        mend="Keep one of them.",
+    ),
+    Row(
+        id="search-without-key",
+        wrong="A search service without its key",
+        spec={"gateway": {"tools": {"webSearch": {"provider": "brave"}}}},
+        told=(Refused(("this provider needs a key: name apiKeySecretRef",), by_model=False),),
+        mend="Add `apiKeySecretRef`.",
+    ),
+    Row(
+        id="unserved-provider",
+        wrong="A provider behind an AI Gateway by a name that is not served (`provider: groq`)",
+        spec={"model": {"aiGateway": {"accountId": "acc1", "gatewayId": "gw", "provider": "groq"}}},
+        told=(Refused(("spec.model.aiGateway.provider",)),),
+        mend="Write `provider: compat`, and the provider in `model.name`: `groq/llama-3.3-70b-versatile`.",
+    ),
 )
 
 SECRETS = (
@@ -465,6 +493,88 @@ SECRETS = (
         ),
         remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "k"}}, then=Says("ModelReady", "Unknown", "Configured")),
         mend="Add what the message names.",
+    ),
+    Row(
+        id="openai-without-key",
+        wrong="A model of OpenAI, and no key of OpenAI (`model.name: openai/gpt-5`)",
+        spec={**FROM_ADA, "model": {"name": "openai/gpt-5"}},
+        secrets={"ada": {"ANTHROPIC_API_KEY": "k"}},
+        told=(
+            *secret_wrong("GroupIncomplete", "no key of OpenAI is set", "add OPENAI_API_KEY to Secret ada"),
+            Says("ModelReady", "False", "GroupIncomplete", ("OPENAI_API_KEY",)),
+        ),
+        remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "o"}}, then=Says("ModelReady", "Unknown", "Configured")),
+        mend="Add `OPENAI_API_KEY`, or name another model.",
+    ),
+)
+
+NEWS: Spec = {"name": "brief", "prompt": "What is new?"}
+SEARCH: Spec = {"provider": "brave", "apiKeySecretRef": {"name": "search", "key": "key"}}
+
+
+def schedule_wrong(*words: str) -> tuple[Told, ...]:
+    return Says("ScheduleReady", "False", "ScheduleInvalid", words), Tells("ScheduleInvalid", words)
+
+
+ON_TIME = Says("ScheduleReady", "True", "Scheduled")
+ASSISTANT = (
+    Row(
+        id="missing-tool-key",
+        wrong="A tool's key that is not there",
+        spec={**DEMO, "gateway": {"tools": {"webSearch": SEARCH}}},
+        told=(
+            *secret_wrong("SecretMissing", "gateway.tools.webSearch.apiKeySecretRef", "Secret search", "until then web search is left out"),
+            SERVES,
+        ),
+        runs=True,
+        remedy=Remedy(secrets={"search": {"key": "k"}}, then=RESOLVED),
+        mend="Create it. The assistant answers meanwhile, without that tool.",
+    ),
+    Row(
+        id="missing-config-map",
+        wrong="A ConfigMap that does not exist",
+        spec={**DEMO, "workspace": {"files": [{"path": "SOUL.md", "configMapKeyRef": {"name": "texts", "key": "soul"}}]}},
+        told=(*secret_wrong("ConfigMapMissing", "workspace.files: SOUL.md: ConfigMap texts", "until then it is left out"), SERVES),
+        runs=True,
+        remedy=Remedy(
+            create=({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "texts"}, "data": {"soul": "Be kind."}},),
+            then=RESOLVED,
+        ),
+        mend="Create it. The assistant answers meanwhile, without that file or skill.",
+    ),
+    Row(
+        id="bad-cron",
+        wrong="A cron expression that is none (`0 25 * * *`)",
+        spec={**DEMO, "schedule": [{**NEWS, "cron": "0 25 * * *"}]},
+        told=schedule_wrong("schedule: brief: '0 25 * * *': 25 is no hour: they go from 0 to 23"),
+        remedy=Remedy(spec={"schedule": [{**NEWS, "cron": "0 7 * * *"}]}, then=ON_TIME),
+        mend="Write five fields that there are. Other jobs run meanwhile.",
+    ),
+    Row(
+        id="bad-time-zone",
+        wrong="A time zone that nobody knows (`Europe/Berln`)",
+        spec={**DEMO, "timeZone": "Europe/Berln", "schedule": [{**NEWS, "cron": "0 7 * * *"}]},
+        told=schedule_wrong("timeZone: Europe/Berln is not a time zone that is known; did you mean Europe/Berlin?"),
+        remedy=Remedy(spec={"timeZone": "Europe/Berlin"}, then=ON_TIME),
+        mend="Write the name of the message. Until then nothing runs at a wrong hour.",
+    ),
+    Row(
+        id="heartbeat-too-often",
+        wrong="A heartbeat more often than each minute",
+        spec={**DEMO, "heartbeat": {"every": "30s"}},
+        told=schedule_wrong("heartbeat: every 30s is too often, 1m is the least"),
+        remedy=Remedy(spec={"heartbeat": {"every": "30m"}}, then=ON_TIME),
+        mend="Write `1m` or more.",
+    ),
+    Row(
+        id="too-much-text",
+        wrong="More than 100 KiB of workspace files, skills, servers and jobs",
+        spec={**DEMO, "workspace": {"files": [{"path": f"{number}.md", "content": "x" * 60000} for number in range(2)]}},
+        told=(
+            Says("ToolsReady", "False", "AgentConfigTooLarge", ("larger than 100 KiB: left out is workspace 1.md (59 KiB)",)),
+            Tells("AgentConfigTooLarge", ("shorten it",)),
+        ),
+        mend="Shorten it, or have the assistant write it into its workspace itself. The rest is in force meanwhile.",
     ),
 )
 
@@ -717,11 +827,12 @@ CLUSTER = (
     ),
 )
 
-TABLE: tuple[Row, ...] = (*REFUSED, *SECRETS, *MODELS, *BUCKETS, *CLUSTER)
+TABLE: tuple[Row, ...] = (*REFUSED, *SECRETS, *MODELS, *ASSISTANT, *BUCKETS, *CLUSTER)
 SECTIONS: Mapping[str, tuple[Row, ...]] = {
     "Refused by the API": REFUSED,
     "Secrets": SECRETS,
     "Model": MODELS,
+    "Tools, workspace, schedule": ASSISTANT,
     "Bucket": BUCKETS,
     "Cluster, names, storage, tokens": CLUSTER,
 }
