@@ -76,7 +76,8 @@ Run = Callable[[ToolCall], Awaitable[ToolOutcome]]
 class Tool:
     """`label`: for cards. `reads_only`: changes nothing, so that such calls of one step may run side by side. `describe` gives what an
     approval shows (a command line, an address); default: the input as JSON. `timeout` in seconds, after which the loop ends the call;
-    `None`: the tool keeps its own time. Cancelling `run` must stop what it started."""
+    `None`: the tool keeps its own time. `risk_of`: where it depends on the input, the risk of one call. Cancelling `run` must stop what it
+    started."""
 
     name: str
     label: str
@@ -87,6 +88,7 @@ class Tool:
     reads_only: bool = False
     timeout: float | None = 60.0
     describe: Callable[[Mapping[str, object]], str] | None = None
+    risk_of: Callable[[Mapping[str, object]], Risk] | None = None
 
     def for_model(self) -> ToolSchema:
         return ToolSchema(self.name, self.description, self.schema)
