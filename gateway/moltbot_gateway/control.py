@@ -15,6 +15,7 @@ from moltbot_gateway.gateway import Gateway
 from moltbot_gateway.handshake import Busy, Committed, Granted, Resumed
 from moltbot_gateway.report import build_report
 from moltbot_trust.assertions import Assertion
+from moltbot_trust.clock import format_time
 from moltbot_trust.control import Call, JsonObject, Refusal, control_application
 from moltbot_trust.keys import KeyRing, Purpose
 from moltbot_trust.seals import pod_audience
@@ -63,7 +64,8 @@ class Control:
         match answer:
             case Granted(state):
                 gateway.advance()
-                return {"state": state.value, "nextDue": None}
+                due = gateway.next_due
+                return {"state": state.value, "nextDue": None if due is None else format_time(due)}
             case Busy(reasons):
                 raise Refusal(409, "busy", f"the gateway is busy: {', '.join(reasons)}", busy=list(reasons))
             case Resumed():

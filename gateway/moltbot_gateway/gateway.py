@@ -25,6 +25,8 @@ from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.demo import DemoModel
 from moltbot_gateway.models.failure import Reason
 from moltbot_gateway.models.unset import UnsetModel
+from moltbot_gateway.schedule.heartbeat import Heartbeats
+from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
 from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
@@ -82,6 +84,9 @@ class Gateway:
         self._database: Database | None = None
         self._agent: Agent | None = None
         self.agent_config = parse_agent_config(settings.agent)
+        # What is done by itself; `None` until the state is open.
+        self.schedule: Schedule | None = None
+        self.heartbeats: Heartbeats | None = None
         self._requests = 0
         self._requests_since: datetime | None = None
         self._snapshot_change: str | None = None
@@ -142,17 +147,33 @@ class Gateway:
             reasons.append("turn")
         if self._requests:
             reasons.append("request")
+        if self.schedule is not None and self.schedule.busy:
+            reasons.append("job")
+        if self.heartbeats is not None and self.heartbeats.asking_since is not None:
+            reasons.append("heartbeat")
         return reasons
 
     @property
     def busy_since(self) -> datetime | None:
-        since = [moment for moment in (self._agent.turns.busy_since if self._agent else None, self._requests_since) if moment is not None]
+        began = (
+            self._agent.turns.busy_since if self._agent else None,
+            self._requests_since,
+            self.schedule.busy_since if self.schedule else None,
+            self.heartbeats.asking_since if self.heartbeats else None,
+        )
+        since = [moment for moment in began if moment is not None]
         return min(since) if since else None
 
     @property
     def last_activity(self) -> datetime | None:
-        """A running turn is activity for as long as it runs."""
-        return self.clock.now() if self._agent is not None and self._agent.turns.busy else self.activity.last
+        """A running turn or job is activity for as long as it runs; a heartbeat is none (rule 6)."""
+        turn = self._agent is not None and self._agent.turns.busy
+        return self.clock.now() if turn or (self.schedule is not None and self.schedule.running) else self.activity.last
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When a job is due next: the operator wakes a sleeping assistant for it. Heartbeats wake nobody."""
+        return None if self.schedule is None else self.schedule.next_due
 
     @property
     def changed(self) -> bool:

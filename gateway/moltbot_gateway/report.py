@@ -19,7 +19,7 @@ def build_report(gateway: Gateway) -> dict[str, object]:
         "openedAt": _time(activity.opened),
         "lastActivity": _time(gateway.last_activity),
         "firstActivity": None if activity.first_kind is None else activity.first_kind.value,
-        "nextDue": None,
+        "nextDue": _time(gateway.next_due),
         "lineage": None if opened is None else opened.lineage,
         "sequence": None if opened is None else opened.sequence,
         "changed": gateway.changed,

@@ -9,6 +9,8 @@ TICK = "tick"
 SHUTDOWN = "shutdown"
 CHAT = "chat"
 AGENT = "agent"
+CRON = "cron"
+HEARTBEAT = "heartbeat"
 HEALTH = "health"
 PRESENCE = "presence"
 SESSION_MESSAGE = "session.message"
@@ -21,9 +23,11 @@ SERVED_EVENTS = (
     AGENT,
     CHAT,
     CONNECT_CHALLENGE,
+    CRON,
     DEVICE_PAIR_REQUESTED,
     DEVICE_PAIR_RESOLVED,
     HEALTH,
+    HEARTBEAT,
     PRESENCE,
     SESSION_MESSAGE,
     SESSIONS_CHANGED,

@@ -156,7 +156,7 @@ _ROWS: list[Method] = [
     *_work(4, Scope.WRITE, "sessions.create"),
     *_reads(4, Scope.WRITE, "sessions.abort"),
     # the gateway about itself
-    *_reads(3, Scope.READ, "logs.tail last-heartbeat system-presence usage.status usage.cost"),
+    *_reads(3, Scope.READ, "logs.tail system-presence usage.status usage.cost"),
     *_reads(4, Scope.READ, "gateway.identity.get"),
     *_work(3, Scope.ADMIN, "set-heartbeats system-event update.run"),
     *_work(3, Scope.WRITE, "wake"),
@@ -180,8 +180,21 @@ _ROWS: list[Method] = [
     *_reads(4, Scope.PAIRING, "channels.pairing.list"),
     *_work(4, Scope.PAIRING, "channels.pairing.approve channels.pairing.dismiss"),
     # skills, jobs, tools
-    *_reads(3, Scope.READ, "skills.status cron.list cron.status cron.runs"),
-    *_work(3, Scope.ADMIN, "skills.install skills.update cron.add cron.update cron.remove cron.run"),
+    *_reads(3, Scope.READ, "skills.status"),
+    *_work(3, Scope.ADMIN, "skills.install skills.update"),
+    *_served(
+        _reads(3, Scope.READ, "cron.list cron.status cron.runs last-heartbeat"),
+        cron_list=p.CRON_LIST,
+        cron_status=p.NOTHING,
+        cron_runs=p.CRON_RUNS,
+    ),
+    *_served(
+        _work(3, Scope.ADMIN, "cron.add cron.update cron.remove cron.run"),
+        cron_add=p.CRON_ADD,
+        cron_update=p.CRON_UPDATE,
+        cron_remove=p.CRON_REMOVE,
+        cron_run=p.CRON_RUN,
+    ),
     *_work(3, Scope.WRITE, "browser.request"),
     # speech
     *_reads(3, Scope.READ, "tts.status tts.providers voicewake.get"),

@@ -3,7 +3,7 @@ as everywhere."""
 
 from __future__ import annotations
 
-from moltbot_protocol.schema import Shape, anything, array, boolean, either, integer, nullable, one_of, shape, text
+from moltbot_protocol.schema import Check, Shape, anything, array, boolean, by_kind, either, integer, nullable, one_of, shape, text
 
 # A session key of the official clients has up to 512 characters; ids and labels are shorter.
 SESSION_KEY = text(1, 512)
@@ -95,6 +95,44 @@ DEVICE_PAIR_REQUEST = shape({"requestId": _NAME})
 DEVICE_PAIR_REMOVE = shape({"deviceId": _NAME})
 DEVICE_TOKEN_ROTATE = shape({"deviceId": _NAME, "role": _NAME}, scopes=array(_NAME, 32))
 DEVICE_TOKEN_REVOKE = shape({"deviceId": _NAME, "role": _NAME})
+
+_SCHEDULE = by_kind(
+    at=shape({"kind": one_of("at")}, atMs=integer(1), at=text(1, 64)),
+    every=shape({"kind": one_of("every"), "everyMs": integer(1)}, anchorMs=integer(0)),
+    cron=shape({"kind": one_of("cron"), "expr": text(1, 256)}, tz=nullable(text(0, 64))),
+)
+# What is named and not served (delivery to channels) the method refuses in words.
+_PAYLOAD = by_kind(
+    agentTurn=shape(
+        {"kind": one_of("agentTurn")},
+        message=text(1, 20_000),
+        model=nullable(text(0, 200)),
+        thinking=nullable(text(0, 64)),
+        timeoutSeconds=integer(1),
+        deliver=boolean(),
+        channel=text(0, 256),
+        to=text(0, 256),
+        bestEffortDeliver=boolean(),
+    ),
+    systemEvent=shape({"kind": one_of("systemEvent")}, text=text(1, 20_000)),
+)
+_JOB: dict[str, Check] = {
+    "agentId": nullable(_NAME),
+    "description": text(0, 2000),
+    "enabled": boolean(),
+    "deleteAfterRun": boolean(),
+    "sessionTarget": one_of("main", "isolated"),
+    "wakeMode": one_of("now", "next-heartbeat"),
+    "missed": one_of("run", "skip"),
+}
+_JOB_NAME = text(1, 200)
+_JOB_IDS: dict[str, Check] = {"id": _NAME, "jobId": _NAME}
+CRON_LIST = shape(includeDisabled=boolean(), agentId=_NAME)
+CRON_ADD = Shape({"name": _JOB_NAME, "schedule": _SCHEDULE, "payload": _PAYLOAD}, _JOB)
+CRON_UPDATE = Shape({"patch": Shape({}, {"name": _JOB_NAME, "schedule": _SCHEDULE, "payload": _PAYLOAD, **_JOB})}, _JOB_IDS)
+CRON_REMOVE = Shape({}, _JOB_IDS)
+CRON_RUN = Shape({}, {**_JOB_IDS, "mode": one_of("force", "due")})
+CRON_RUNS = Shape({}, {**_JOB_IDS, "limit": integer(1, 1000)})
 
 # Methods whose params are not served yet: only that they are an object.
 UNREAD = Shape({}, {}, open=True)

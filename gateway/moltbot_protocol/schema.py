@@ -105,6 +105,20 @@ def either(*checks: Check) -> Check:
     return check
 
 
+def by_kind(**shapes: Check) -> Check:
+    """An object whose `kind` says which of these it is."""
+
+    def check(value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise _fail(path, "must be object")
+        inner = shapes.get(str(value.get("kind")))
+        if inner is None:
+            raise _fail(f"{path}/kind", f"must be one of {', '.join(shapes)}")
+        inner(value, path)
+
+    return check
+
+
 def array(inner: Check, maximum: int = MAX_ARRAY) -> Check:
     """A list of those."""
 

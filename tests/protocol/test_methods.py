@@ -22,7 +22,7 @@ from moltbot_protocol.methods import (
     served_methods,
     unknown_method,
 )
-from moltbot_protocol.schema import anything, array, boolean, either, integer, mapping, nullable, number, one_of, shape, text
+from moltbot_protocol.schema import anything, array, boolean, by_kind, either, integer, mapping, nullable, number, one_of, shape, text
 
 # Reference: the protocol, §3: everything that the version 3 servers answer.
 VERSION_3 = [
@@ -162,7 +162,7 @@ def test_work_approvals_and_changes_are_activity(name: str) -> None:
 def test_only_served_methods_are_found_and_announced() -> None:
     assert "connect" not in served_methods()
     assert all(find_method(name) is METHODS[name] for name in served_methods())
-    assert find_method("cron.add") is None
+    assert find_method("tts.convert") is None
     assert find_method("no.such") is None
     assert unknown_method("no.such").to_wire() == {"code": "INVALID_REQUEST", "message": "unknown method: no.such"}
     for needed in ("health", "status", "chat.send", "chat.history", "chat.abort", "sessions.list", "models.list", "agents.list"):
@@ -249,6 +249,11 @@ def test_the_idempotency_key_is_the_tables_field() -> None:
         (nullable(text()), [None, "a"], [5]),
         (either(boolean(), one_of("auto")), [True, "auto"], ["other", 5]),
         (array(text(), 2), [[], ["a"]], [["a", "b", "c"], [5], "a", None]),
+        (
+            by_kind(a=shape({"kind": one_of("a")}), b=anything()),
+            [{"kind": "a"}, {"kind": "b", "x": 1}],
+            [{"kind": "a", "x": 1}, {"kind": "c"}, {}, []],
+        ),
         (mapping(integer()), [{}, {"a": 1}], [{"a": "b"}, []]),
         (anything(), [None, {}, 5], []),
         (shape({"a": text()}, b=integer()), [{"a": "x"}, {"a": "x", "b": 1}], [{}, {"a": 1}, {"a": "x", "c": 1}, []]),

@@ -16,8 +16,8 @@ from moltbot_gateway.schedule.cron import next_moment, parse_cron
 
 # A job that ran more often would never let the assistant rest, and crontab knows nothing shorter either.
 LEAST_EVERY_MS = 60_000
-# 2100: beyond it a time is a mistake of units (microseconds).
-LAST_MS = 4_102_444_800_000
+# Beyond it a time is a mistake of units (microseconds), and the operator takes none for a due time (ten years).
+FURTHEST_MS = 9 * 365 * 86_400_000
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
 _cron = functools.lru_cache(maxsize=128)(parse_cron)
 
 
-def check_timing(timing: Timing, now_ms: int) -> None:
-    """Raises BadSchedule: it can never be due, or would be too often."""
+def check_timing(timing: Timing, now_ms: int, *, past: bool = False) -> None:
+    """Raises BadSchedule: it can never be due, or would be too often. `past`: a time may be past."""
     match timing:
-        case At(at_ms) if not 0 < at_ms <= LAST_MS:
-            raise BadSchedule("at is no time before the year 2100; it is in milliseconds since 1970")
-        case At(at_ms) if at_ms <= now_ms:
+        case At(at_ms) if at_ms > now_ms + FURTHEST_MS:
+            raise BadSchedule("that time is more than nine years away; it is in milliseconds since 1970")
+        case At(at_ms) if at_ms <= now_ms and not past:
             when = datetime.fromtimestamp(at_ms / 1000, UTC)
             raise BadSchedule(f"that time is past ({when:%Y-%m-%d %H:%M} UTC)")
         case Every(every_ms) if every_ms < LEAST_EVERY_MS:

@@ -97,7 +97,7 @@ def spec_job(wanted: ScheduledJob, zone: str, now_ms: int) -> Job:
         timing = Every(wanted.every_ms, now_ms)
     else:
         timing = ByCron(wanted.cron, wanted.time_zone or zone)
-    check_timing(timing, 0 if isinstance(timing, At) else now_ms)  # a time that is past was not when somebody wrote it
+    check_timing(timing, now_ms, past=True)  # what is past now was not when somebody wrote it
     payload: dict[str, object] = {"kind": "agentTurn", "message": wanted.prompt}
     if wanted.model:
         payload["model"] = wanted.model
