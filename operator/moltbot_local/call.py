@@ -16,6 +16,7 @@ from .errors import ApiError, FieldError, Invalid
 from .resources import Object, Registry, Resource
 from .selectors import EVERYTHING, Selector, parse_selector
 from .users import User
+from .yaml_documents import load_document
 
 _SUBRESOURCES = frozenset({"status", "scale", "log", "finalize"})
 # Words before the version that kubectl and client-go put into their User-Agent.
@@ -126,16 +127,6 @@ def has_subresource(resource: Resource, name: str) -> bool:
     return False
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: no timestamps, they are strings."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def parse_document(raw: bytes, *, allow_yaml: bool) -> Any:
     """JSON, or YAML where the content type says so. Raises ApiError 400."""
     try:
@@ -146,7 +137,7 @@ def parse_document(raw: bytes, *, allow_yaml: bool) -> Any:
             why = "unexpected end of JSON input" if not text.strip() or text.strip() in "{[" else str(error)
             raise ApiError(400, f"couldn't get version/kind; json parse error: {why}") from error
     try:
-        loaded = yaml.load(raw, Loader=_Loader)  # noqa: S506 a SafeLoader
+        loaded = load_document(raw)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ApiError(400, f"error decoding YAML: {error}") from error
     return _json_only(loaded)

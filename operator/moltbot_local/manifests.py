@@ -38,11 +38,12 @@ def read_manifests(paths: Iterable[Path]) -> list[Object]:
     """All documents of all files. Raises ManifestError."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    from .yaml_documents import load_documents
+
     found: list[Object] = []
     for path in paths:
         try:
-            documents = list(yaml.load_all(path.read_text(), Loader=loader))
+            documents = load_documents(path.read_text())
         except OSError as error:
             raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

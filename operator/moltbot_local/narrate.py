@@ -109,7 +109,9 @@ def printable(text: str, limit: int = 60) -> str:
 def describe_secrets(names: Sequence[str], origins: Mapping[str, str]) -> str:
     """Where the settings of a Secret that was made come from; never a value."""
     if not origins:
-        return f"Secret {', '.join(names)}: no keys in .env, .dev.vars or the environment"
+        return (
+            f"no key was found in .env, .dev.vars or the environment, so Secret {', '.join(names)} is empty: that is fine for a first try"
+        )
     by_origin: dict[str, list[str]] = {}
     for key, origin in sorted(origins.items()):
         by_origin.setdefault(origin, []).append(key)

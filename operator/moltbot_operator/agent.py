@@ -20,6 +20,7 @@ from moltbot_api.spec import Gateway, Model, MoltbotSpec
 from moltbot_operator.agent_schedule import Times, build_heartbeat, build_jobs
 from moltbot_operator.effective import Agent, ConfigMapValues, Finding, ModelAdapter, ModelConnection, PersonVariable
 from moltbot_operator.model_settings import OPENAI_PREFIX
+from moltbot_operator.secret_values import listed
 from moltbot_operator.sources import Sources, what_is_there
 from moltbot_operator.timing import zone_problem
 from moltbot_trust.redaction import Secret
@@ -66,6 +67,7 @@ class _Builder:
         self._sources, self._spec, self._connection, self._config_maps = sources, sources.spec, model, config_maps
         self._variables: dict[str, PersonVariable] = {}
         self._config: list[Finding] = []
+        self._absent: dict[str, list[tuple[str, str]]] = {}  # Secret that does not exist → (where it is named, what is left out)
 
     def build(self) -> Agent:
         spec = self._spec
@@ -85,6 +87,7 @@ class _Builder:
         self._put(document, "schedule", build_jobs(spec.schedule or (), times, self._connection))
         if spec.heartbeat is not None:
             self._put(document, "heartbeat", build_heartbeat(spec.heartbeat, times, self._connection))
+        self._tell_absent()
         document = self._bounded(document)
         used = [one for one in self._variables.values() if one.name in _names_in(document)]
         return Agent(
@@ -186,6 +189,9 @@ class _Builder:
 
     def _from_secret(self, where: str, ref: SecretKeyReference, left_out: str) -> str | None:
         """The variable that holds it, or None and a finding."""
+        if self._sources.secrets.get(ref.name) is None:
+            self._absent.setdefault(ref.name, []).append((where, left_out))
+            return None
         then = LEFT_OUT.format(left_out)
         raw = self._sources.raw(where, ref, then=then)
         if raw is None:
@@ -199,6 +205,17 @@ class _Builder:
             self._sources.find(Reason.VALUE_INVALID, problem)
             return None
         return self._variable(PersonVariable("", secret=ref, content=Secret(text)))
+
+    def _tell_absent(self) -> None:
+        """One finding a Secret, whatever is in want of it."""
+        for name, uses in self._absent.items():
+            (where, left_out), *more = uses
+            missing = f"Secret {name} does not exist in this namespace; create it"
+            if more:
+                message = f"{missing}; until then left out is what needs it: {listed(where for where, _ in uses)}"
+            else:
+                message = f"{where}: {missing}{LEFT_OUT.format(left_out)}"
+            self._sources.find(Reason.SECRET_MISSING, message)
 
     def _variable(self, made: PersonVariable) -> str:
         """Its name, which follows from the source alone: a container that starts again while the document changes never takes one value for

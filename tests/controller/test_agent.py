@@ -205,6 +205,20 @@ def test_what_is_missing_is_left_out_and_said_and_keeps_nothing_from_starting(sp
     assert words in decide_secrets(effective).message
 
 
+def test_a_secret_that_is_missing_is_told_once_whatever_needs_it() -> None:
+    ref = {"name": "no", "key": "k"}
+    env = [{"name": "A", "valueFrom": {"secretKeyRef": ref}}]
+    spec = {
+        "gateway": {"env": env, "tools": {"webSearch": {"provider": "brave", "apiKeySecretRef": ref}}},
+        "mcpServers": [{"name": "s", "command": ["x"], "env": env}],
+    }
+    words = (
+        "Secret no does not exist in this namespace; create it; until then left out is what needs it: "
+        "gateway.tools.webSearch.apiKeySecretRef, gateway.env: A and mcpServers: s: A"
+    )
+    assert told(settle(spec, {"no": None})) == [(Reason.SECRET_MISSING, words)]
+
+
 TIMES: list[tuple[dict[str, Any], str]] = [
     ({"schedule": [{"name": "j", "cron": "0 25 * * *", "prompt": "x"}]}, "schedule: j: '0 25 * * *': 25 is no hour"),
     ({"schedule": [{"name": "j", "every": "30s", "prompt": "x"}]}, "schedule: j: every 30s is too often, 1m is the least"),

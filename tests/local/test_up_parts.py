@@ -222,6 +222,15 @@ def test_every_example_is_taken_as_it_is(path: Path) -> None:
     assert len(store.list("moltbots.moltbot.dev")) == 1
 
 
+def test_a_time_in_a_file_is_text_as_kubectl_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "ada.yaml").write_text(
+        "apiVersion: moltbot.dev/v1alpha1\nkind: Moltbot\nmetadata: {name: ada}\n"
+        "spec: {schedule: [{name: party, at: 2030-06-01T09:00:00Z, prompt: x}]}\n"
+    )
+    (item,) = read_manifests([tmp_path / "ada.yaml"])
+    assert item["spec"]["schedule"][0]["at"] == "2030-06-01T09:00:00Z"
+
+
 def test_every_command_is_in_the_reference() -> None:
     text = (Path(__file__).parents[2] / "docs" / "reference" / "command-line.md").read_text()
     (commands,) = (a for a in build_parser("moltbot")._actions if isinstance(a, argparse._SubParsersAction))

@@ -29,6 +29,9 @@ CRASHES = 2
 # A scheduler that finds no node may be waiting for a new one: told as a failure only after this (seconds).
 UNSCHEDULABLE_SECONDS = 30.0
 UNREACHABLE_SECONDS = 30.0
+# Words of the history and of conditions that several places say.
+ANSWERS = "it answers"
+PUT_TO_SLEEP = "A person put it to sleep; traffic, a wake or something due wakes it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ def _phase(view: View, ending: Ending | None) -> tuple[Phase, str, Says]:
         problems = report.problems + (view.reports.state.problems if view.reports.state is not None else ())
         if problems:
             words = "It serves, but its pod reports what cannot be: " + "; ".join(problems) + "."
-            return Phase.AWAKE, "open", Says(Truth.TRUE, Reason.BAD_REPORT, words)
-        return Phase.AWAKE, "open", Says(Truth.TRUE, Reason.SERVING, "It answers.")
+            return Phase.AWAKE, ANSWERS, Says(Truth.TRUE, Reason.BAD_REPORT, words)
+        return Phase.AWAKE, ANSWERS, Says(Truth.TRUE, Reason.SERVING, "It answers.")
     return _not_open(view, pod)
 
 
@@ -143,12 +146,12 @@ def _not_open(view: View, pod: PodFacts | None) -> tuple[Phase, str, Says]:
     if silent_since is not None and view.monotonic - silent_since >= UNREACHABLE_SECONDS and pod.ip is not None:
         message = "Its gateway does not answer the operator: see the log of container gateway, and whether a NetworkPolicy is in the way."
         if pod.ready and was_awake:
-            return Phase.AWAKE, "open", Says(Truth.TRUE, Reason.GATEWAY_UNREACHABLE, message + " The kubelet still finds it ready.")
+            return Phase.AWAKE, ANSWERS, Says(Truth.TRUE, Reason.GATEWAY_UNREACHABLE, message + " The kubelet still finds it ready.")
         return Phase.FAILED, "the gateway does not answer", Says(Truth.FALSE, Reason.GATEWAY_UNREACHABLE, message)
     if was_awake and view.reports.gateway is None and status.phase is Phase.AWAKE:
         ready = status.condition(ConditionType.READY)
         if ready is not None:  # one report that did not come is no news
-            return Phase.AWAKE, "open", Says(ready.status, ready.reason, ready.message)
+            return Phase.AWAKE, ANSWERS, Says(ready.status, ready.reason, ready.message)
     restoring = state is not None and state.state is StatePhase.RESTORING
     return (
         Phase.WAKING,
@@ -236,28 +239,28 @@ def _sleeping(
     known = view.observed.status.condition(ConditionType.SLEEPING)
     if phase in (Phase.ASLEEP, Phase.SUSPENDED):
         if phase is Phase.SUSPENDED:
-            return Says(Truth.TRUE, Reason.SUSPENDED, "operatingMode is Suspended")
+            return Says(Truth.TRUE, Reason.SUSPENDED, "It is Suspended: spec.operatingMode says so.")
         if slept:
-            return Says(Truth.TRUE, Reason.REQUESTED, "put to sleep by a person; traffic, a wake or something due wakes it")
+            return Says(Truth.TRUE, Reason.REQUESTED, PUT_TO_SLEEP)
         kept = {
-            Reason.REQUESTED: "put to sleep by a person; traffic, a wake or something due wakes it",
-            Reason.SUSPENDED: "it was Suspended",
+            Reason.REQUESTED: PUT_TO_SLEEP,
+            Reason.SUSPENDED: "It was Suspended.",
         }
         if known is not None and known.reason in kept:
             return Says(Truth.TRUE, known.reason, kept[known.reason])
-        return Says(Truth.TRUE, Reason.IDLE, "idle")
+        return Says(Truth.TRUE, Reason.IDLE, "Nothing happened for sleepAfter, so it fell asleep.")
     if phase is Phase.DRAINING:
         reason = ending.cause.reason if ending is not None else (known.reason if known is not None else Reason.DRAINING)
-        return Says(Truth.FALSE, Reason.REQUESTED if slept else reason, "falling asleep")
+        return Says(Truth.FALSE, Reason.REQUESTED if slept else reason, "It is falling asleep.")
     if phase is Phase.PENDING:
-        return Says(Truth.FALSE, Reason.STARTING, "it has not been started yet")
+        return Says(Truth.FALSE, Reason.STARTING, "It has not been started yet.")
     if stopped is not None and stopped.reason is StopReason.NO_BACKUP:
         return Says(Truth.FALSE, Reason.BACKUP_FAILED, f"It stays awake, for its memory could not be kept: {stopped.message}")
     if isinstance(verdict, Stay):
         return Says(Truth.FALSE, verdict.reason, verdict.message)
     if stopped is not None and stopped.reason is StopReason.BUSY:
         return Says(Truth.FALSE, Reason.BUSY, stopped.message)
-    return Says(Truth.FALSE, Reason.AWAKE, stopped.message if stopped is not None else "awake")
+    return Says(Truth.FALSE, Reason.AWAKE, stopped.message if stopped is not None else "It is awake.")
 
 
 def _progressing(observed: Observed, ending: Ending | None) -> Says:

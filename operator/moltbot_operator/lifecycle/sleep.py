@@ -39,11 +39,11 @@ class SleepCause(StrEnum):
 
     DELETED = "the Moltbot is being deleted"
     SUSPENDED = "it is Suspended"
-    REQUESTED = "asked to sleep"
-    RESTART = "asked to restart"
+    REQUESTED = "a person put it to sleep"
+    RESTART = "a person asked for a restart"
     CHANGED = "its spec or Secrets changed"
     UPGRADED = "a new version of the operator describes it differently"
-    IDLE = "idle"
+    IDLE = "nothing happened for sleepAfter"
     SPARED = "it was wanted again before its pod had ended"
 
     @property
@@ -142,9 +142,9 @@ def decide_sleep(view: View) -> Sleep | Stay:
         if cause in (SleepCause.SUSPENDED, SleepCause.REQUESTED, SleepCause.DELETED):
             # nobody there to ask; the resourceVersion notices a pod that is made meanwhile
             return Sleep(cause, force=True, consent=False, keep=False)
-        return Stay(Reason.AWAKE, "waking")
+        return Stay(Reason.AWAKE, "It is waking.")
     if pod.terminating:
-        return Stay(Reason.DRAINING, "the pod is ending")
+        return Stay(Reason.DRAINING, "Its pod is ending.")
     report = view.reports.gateway
     opened = report is not None and report.opened
     if cause in (SleepCause.CHANGED, SleepCause.UPGRADED) and not opened and not pod.ready and observed.status.instance != pod.uid:
@@ -152,11 +152,11 @@ def decide_sleep(view: View) -> Sleep | Stay:
         return Sleep(cause, force=True, consent=False, keep=False)
     obstacle = observed.moltbot.sleep_obstacle
     if obstacle is not None and cause is not SleepCause.DELETED and not (_on_volume(observed) and cause is not None and cause.replaces):
-        return Stay(Reason.AWAKE, f"it cannot sleep: {obstacle.message}")
+        return Stay(Reason.AWAKE, f"It cannot sleep: {obstacle.message}")
     if cause is not None and (cause.insists or (cause is SleepCause.UPGRADED and not opened)):
         return _insist(cause, view, pod, watch)
     if report is None or not report.opened:
-        return Stay(Reason.AWAKE, "waking", MOVING_RECHECK_SECONDS)
+        return Stay(Reason.AWAKE, "It is waking.", MOVING_RECHECK_SECONDS)
     if cause is SleepCause.REQUESTED:
         return Sleep(cause, force=True)
     if view.ended and report.state is GatewayState.COMMITTED:
@@ -195,7 +195,7 @@ def _insist(cause: SleepCause, view: View, pod: PodFacts, watch: PodWatch) -> Sl
         refused = watch.refusing_since is not None and view.monotonic - watch.refusing_since >= STALLED_SECONDS
         return Sleep(cause, force=force, consent=not (force and stalled and refused))
     if not stalled:
-        return Stay(Reason.AWAKE, f"{cause.value}; it is not open yet, and moving", MOVING_RECHECK_SECONDS)
+        return Stay(Reason.AWAKE, f"It is to end ({cause.value}), and is still starting.", MOVING_RECHECK_SECONDS)
     never_opened = view.observed.status.instance != pod.uid and watch.open_seen_at is None and not pod.ready
     return Sleep(cause, force=True, consent=False, keep=not never_opened)
 
@@ -211,7 +211,7 @@ def _when_idle(cause: SleepCause | None, view: View, report: GatewayReport, idle
     """`idle`, `busy`: since when it counts as that."""
     sleep_after = view.observed.moltbot.sleep_after
     if sleep_after is None and cause is not SleepCause.UPGRADED:
-        return Stay(Reason.NEVER, "sleepAfter is never")
+        return Stay(Reason.NEVER, "It never sleeps: sleepAfter is never.")
     wanted = UPGRADE_IDLE_SECONDS if sleep_after is None else max(LEAST_IDLE_SECONDS, sleep_after)
     # asleep it takes the new template anyway: only one that never sleeps is replaced while awake
     end = SleepCause.UPGRADED if sleep_after is None else SleepCause.IDLE
@@ -219,10 +219,10 @@ def _when_idle(cause: SleepCause | None, view: View, report: GatewayReport, idle
         left = BUSY_LIMIT_SECONDS - (view.now - busy).total_seconds()
         if left <= 0:
             return Sleep(end, force=True)
-        return Stay(Reason.BUSY, "busy: " + ", ".join(report.busy), min(left, BUSY_RECHECK_SECONDS))
+        return Stay(Reason.BUSY, f"It is busy: {', '.join(report.busy)}.", min(left, BUSY_RECHECK_SECONDS))
     left = (idle + timedelta(seconds=wanted) - view.now).total_seconds()
     if left > 0:
-        return Stay(Reason.AWAKE, "in use, or idle for less than sleepAfter", left)
+        return Stay(Reason.AWAKE, "It was used less than sleepAfter ago.", left)
     return Sleep(end)
 
 
