@@ -1,6 +1,7 @@
 """Times that people write in a schedule: cron expressions, time zones, moments. What is wrong with them is said in words. Pure.
 
-Stricter than the library that runs the jobs (croniter), which takes six fields, ranges that go backwards and days that never come.
+Stricter than what runs the jobs (`moltbot_gateway.schedule.cron`, which the operator cannot import): that takes ranges that go
+backwards, too.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ WHY = Why("Asleep", "It is asleep.")
         ("device.pair.list", {}, Readiness.ASLEEP, Route.ROUTER),
         ("device.pair.list", {}, Readiness.AWAKE, Route.ROUTER),
         ("connect", {}, Readiness.AWAKE, Route.REFUSE),
-        ("cron.add", {}, Readiness.AWAKE, Route.REFUSE),
+        ("tts.convert", {}, Readiness.AWAKE, Route.REFUSE),
     ],
 )
 def test_where_a_frame_goes(method: str, params: object, readiness: Readiness, route: Route) -> None:

@@ -23,6 +23,7 @@ from moltbot_gateway.schedule.due import (
     timing_from_wire,
     timing_to_wire,
 )
+from moltbot_operator.timing import cron_problem
 
 
 def ms(text: str) -> int:
@@ -113,7 +114,7 @@ def test_cron_expressions(expression: str, expected: list[str]) -> None:
         (ByCron("0 7 0 * *", "UTC"), "cron's day of month is 1 to 31, not '0'"),
         (ByCron("0 7 * foo *", "UTC"), "cron's month is 1 to 12 or a name (jan, feb, mar …), not 'foo'"),
         (ByCron("0 7 * * 8", "UTC"), "cron's day of week is 0 to 7"),
-        (ByCron("*/0 7 * * *", "UTC"), "the step after / is 1 to 59"),
+        (ByCron("*/0 7 * * *", "UTC"), "the step after / is a whole number from 1 on"),
         (ByCron("1--2 7 * * *", "UTC"), "cannot be read"),
         (ByCron("² 7 * * *", "UTC"), "cron's minute is 0 to 59"),
         (ByCron("0 0 30 2 *", "UTC"), "no day ever fits"),
@@ -201,6 +202,19 @@ def test_the_next_due_time_is_later_and_nothing_lies_between(expression: str, zo
     after_that = next_due(timing, following)
     assert after_that is not None
     assert after_that > following
+
+
+@given(
+    st.one_of(
+        EXPRESSIONS,
+        st.lists(st.text(st.sampled_from("0123456789*/-,monfrijanx?"), min_size=1, max_size=6), min_size=5, max_size=5).map(" ".join),
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_what_the_operator_takes_the_gateway_takes(expression: str) -> None:
+    """The operator cannot import the gateway's reading, and refuses what is wrong before it gets here."""
+    if cron_problem(expression) is None:
+        assert next_due(ByCron(expression, "UTC"), 0) is not None
 
 
 @given(EXPRESSIONS, MOMENTS)

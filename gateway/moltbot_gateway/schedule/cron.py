@@ -85,8 +85,8 @@ def _field(name: str, text: str, low: int, high: int, names: Mapping[str, int] |
                 f"cron's {name} {text[:40]!r} cannot be read: a number, *, a range (1-5), a step (*/10) or a list of these (1,15)"
             )
         first, last, step = match[1], match[2], int(match[3] or 1)
-        if step == 0 or step > high:
-            raise BadSchedule(f"cron's {name} {text[:40]!r}: the step after / is 1 to {high}")
+        if step == 0:
+            raise BadSchedule(f"cron's {name} {text[:40]!r}: the step after / is a whole number from 1 on")
         if first == "*":
             start, end = low, high
         else:

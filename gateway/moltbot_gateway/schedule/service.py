@@ -123,7 +123,7 @@ class Schedule:
         """`None`: nothing runs, and nothing is due within a minute."""
         since = [running.since_ms for running in self._running.values()]
         due = self.next_due_ms
-        if due is not None and due - NEAR_MS <= self._now_ms():
+        if due is not None and due - NEAR_MS <= self.now_ms():
             since.append(due - NEAR_MS)
         return datetime.fromtimestamp(min(since) / 1000, UTC) if since else None
 
@@ -140,7 +140,7 @@ class Schedule:
     async def open(self, spec: Sequence[ScheduledJob]) -> tuple[str, ...]:
         """Take up what the last process left and follow the resource. Returns what of the resource cannot be, in sentences. Writes nothing
         when nothing changed."""
-        now_ms = self._seen_ms = self._now_ms()
+        now_ms = self._seen_ms = self.now_ms()
         problems = await put_in_order(self._database, spec, self.zone, now_ms)
         await self._reload()
         await self._reckon_again(now_ms)
@@ -179,7 +179,7 @@ class Schedule:
 
     async def _look(self) -> float:
         """Begin what is due. Returns the seconds until there may be something to do."""
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         if now_ms < self._seen_ms - JUMP_MS:
             await self._reckon_again(now_ms)
         self._seen_ms = now_ms
@@ -228,13 +228,13 @@ class Schedule:
 
     def _begin(self, job: Job, due_ms: int, *, unasked: bool) -> asyncio.Future[bool]:
         """No await in here: whoever asked to be admitted is busy from now on. The future: whether it was ours to run."""
-        running = self._running[job.id] = _Running(self._now_ms())
+        running = self._running[job.id] = _Running(self.now_ms())
         ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         running.task = asyncio.create_task(self._run(job, due_ms, unasked=unasked, ours=ours))
         return ours
 
     async def _run(self, job: Job, due_ms: int, *, unasked: bool, ours: asyncio.Future[bool]) -> None:
-        started_ms = self._now_ms()
+        started_ms = self.now_ms()
         try:
             if unasked:
                 taken = await self._database.write(lambda db: store.begin_unasked(db, job.id, due_ms, started_ms))
@@ -266,7 +266,7 @@ class Schedule:
             return RunOutcome(RunState.ERROR, "", session_key_of(job), "Something went wrong inside the assistant; its log says what.")
 
     async def _finish(self, job: Job, due_ms: int, started_ms: int, outcome: RunOutcome) -> None:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         ended = JobRun(
             job.id, due_ms, outcome.status, started_ms, now_ms, outcome.summary, outcome.error, outcome.session_key or session_key_of(job)
         )
@@ -302,7 +302,7 @@ class Schedule:
 
     def _after(self, due_ms: int) -> Callable[[Job], int | None]:
         """However many were missed, the next is in the future."""
-        later = max(due_ms, self._now_ms())
+        later = max(due_ms, self.now_ms())
         return lambda job: reckon(job, later)
 
     # what persons and the assistant do
@@ -315,7 +315,7 @@ class Schedule:
         """Raises InvalidRequest."""
         if len(self._jobs) >= MAX_JOBS:
             raise InvalidRequest(f"there are {MAX_JOBS} jobs already; remove one first")
-        job = new_job(params, source, self.zone, self._now_ms())
+        job = new_job(params, source, self.zone, self.now_ms())
         await self._database.write(lambda db: store.put_job(db, job))
         await self._refresh(job.id)
         self._tell_change(job.id, "added", job.next_ms)
@@ -325,7 +325,7 @@ class Schedule:
         """Raises InvalidRequest: unknown, of the resource, or a patch that cannot be."""
 
         def change(db: Connection) -> Job:
-            job = patch_job(_changeable(store.get_job(db, job_id), job_id), patch, self.zone, self._now_ms())
+            job = patch_job(_changeable(store.get_job(db, job_id), job_id), patch, self.zone, self.now_ms())
             store.put_job(db, job)
             return job
 
@@ -357,7 +357,7 @@ class Schedule:
         job = self._jobs.get(job_id)
         if job is None:
             raise InvalidRequest(f"there is no job {job_id[:64]!r}")
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         due = job.next_ms is not None and job.next_ms <= now_ms
         if job_id in self._running or (only_due and not due):
             return False
@@ -386,7 +386,7 @@ class Schedule:
     async def _reload(self) -> None:
         self._jobs = {job.id: job for job in await self._database.read(store.list_jobs)}
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
         return int(self._clock.epoch() * 1000)
 
 
