@@ -19,7 +19,7 @@ from moltbot_api.references import ConfigMapKeyReference, EnvVar, Header, Secret
 from moltbot_api.spec import Gateway, Model, MoltbotSpec
 from moltbot_operator.agent_schedule import Times, build_heartbeat, build_jobs
 from moltbot_operator.effective import Agent, ConfigMapValues, Finding, ModelAdapter, ModelConnection, PersonVariable
-from moltbot_operator.model_settings import OPENAI_PREFIX
+from moltbot_operator.model_settings import SECOND_PREFIXES
 from moltbot_operator.secret_values import listed
 from moltbot_operator.sources import Sources, what_is_there
 from moltbot_operator.timing import zone_problem
@@ -121,7 +121,7 @@ class _Builder:
     def _fallbacks(self, names: Sequence[str]) -> Iterator[str]:
         connection = self._connection
         for name in names:
-            if connection.adapter is ModelAdapter.ANTHROPIC and name.startswith(OPENAI_PREFIX) and not connection.has_openai:
+            if connection.adapter is ModelAdapter.ANTHROPIC and name.startswith(SECOND_PREFIXES) and not connection.has_openai:
                 message = f"model.fallbacks: {name} needs OPENAI_API_KEY in a Secret of secretsFrom, or model.openAI"
                 self._sources.find(Reason.GROUP_INCOMPLETE, message + LEFT_OUT.format("it"))
                 continue

@@ -79,8 +79,8 @@ def _when(job: ScheduledJob, times: Times) -> dict[str, object] | None:
     try:
         moment = parse_moment(job.at, zone)
         at_ms = int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        times.wrong(where, f"{job.at} is no time that there is")
+    except (ValueError, OverflowError) as error:
+        times.wrong(where, f"{job.at} is no time that there is ({error})")
         return None
     times.moments.append((job.name, moment))
     return {"atMs": at_ms, "timeZone": zone}

@@ -21,6 +21,8 @@ from moltbot_trust.redaction import Secret
 # Where only OpenAI is set up and no model is named: its small one, which every account may use.
 DEFAULT_OPENAI_MODEL = "gpt-5-mini"
 OPENAI_PREFIX = "openai/"
+# Beside Claude, models of these names go to what speaks chat completions (moltbot_gateway.models).
+SECOND_PREFIXES = (OPENAI_PREFIX, "workers-ai/")
 ACCOUNT = re.compile(r"[A-Za-z0-9]{1,64}")
 _GATEWAY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9@][a-zA-Z0-9@._:/-]{0,127}")
@@ -208,9 +210,11 @@ class _Resolver:
         found = self._openai()
         if found is not None:
             return replace(connection, openai_api_key=found[0], openai_base_url=found[1], has_openai=True)
-        if connection.name.startswith(OPENAI_PREFIX):
+        if connection.name.startswith(SECOND_PREFIXES):
             how = self._how_to_add("OPENAI_API_KEY")
-            self._sources.find(Reason.GROUP_INCOMPLETE, f"model.name is {connection.name}, and no key of OpenAI is set: {how}")
+            self._sources.find(
+                Reason.GROUP_INCOMPLETE, f"model.name is {connection.name}, and no key for it is set: {how}"
+            )
             return self._broken()
         return connection
 

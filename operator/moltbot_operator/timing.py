@@ -11,8 +11,8 @@ import functools
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -103,14 +103,17 @@ def zone_problem(name: str) -> str | None:
 
 
 def parse_moment(text: str, zone: str) -> datetime:
-    """An RFC 3339 time; without an offset it is one of `zone`, which is known.
+    """An RFC 3339 time; without an offset it is one of `zone`.
 
     Raises:
-        ValueError: there is no such day or time.
+        ValueError: there is no such day or time, or this machine does not know the zone.
     """
     if re.fullmatch(r".*[+-]\d{2}:\d{2}", text[10:]) or text.endswith("Z"):
         return datetime.fromisoformat(text)
-    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC if zone == "UTC" else ZoneInfo(zone))
+    except ZoneInfoNotFoundError as error:
+        raise ValueError(f"this machine does not know the time zone {zone}") from error
 
 
 def minutes_of_day(text: str) -> int:

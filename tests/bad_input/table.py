@@ -500,7 +500,7 @@ SECRETS = (
         spec={**FROM_ADA, "model": {"name": "openai/gpt-5"}},
         secrets={"ada": {"ANTHROPIC_API_KEY": "k"}},
         told=(
-            *secret_wrong("GroupIncomplete", "no key of OpenAI is set", "add OPENAI_API_KEY to Secret ada"),
+            *secret_wrong("GroupIncomplete", "no key for it is set", "add OPENAI_API_KEY to Secret ada"),
             Says("ModelReady", "False", "GroupIncomplete", ("OPENAI_API_KEY",)),
         ),
         remedy=Remedy(secrets={"ada": {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "o"}}, then=Says("ModelReady", "Unknown", "Configured")),
