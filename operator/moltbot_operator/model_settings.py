@@ -212,9 +212,7 @@ class _Resolver:
             return replace(connection, openai_api_key=found[0], openai_base_url=found[1], has_openai=True)
         if connection.name.startswith(SECOND_PREFIXES):
             how = self._how_to_add("OPENAI_API_KEY")
-            self._sources.find(
-                Reason.GROUP_INCOMPLETE, f"model.name is {connection.name}, and no key for it is set: {how}"
-            )
+            self._sources.find(Reason.GROUP_INCOMPLETE, f"model.name is {connection.name}, and no key for it is set: {how}")
             return self._broken()
         return connection
 
