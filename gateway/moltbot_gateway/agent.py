@@ -20,7 +20,8 @@ from moltbot_gateway.chat.turn import Turn, TurnParts, TurnSettings
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.conditions import Conditions
 from moltbot_gateway.hub import Hub
-from moltbot_gateway.models.base import Model, ModelFacts, Usage
+from moltbot_gateway.models.base import Model
+from moltbot_gateway.models.facts import cost_micros, facts_of
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.tools.toolbox import Toolbox
 from moltbot_trust.clock import Clock
@@ -56,9 +57,9 @@ class Agent:
         config, database, clock = here.config, here.database, here.clock
         self.config, self.zone = config, time_zone(config.time_zone)
         self.toolbox = Toolbox([], config.denied_tools)
-        self.ledger = Ledger(database, clock, config.limits, self.zone, _price)
+        self.ledger = Ledger(database, clock, config.limits, self.zone, cost_micros)
         calls = Calls(Open(), clock)
-        flush = CompactionSettings(here.default_model, _facts, lambda: only_files(self.toolbox.offered()))
+        flush = CompactionSettings(here.default_model, facts_of, lambda: only_files(self.toolbox.offered()))
         self.compaction = Compaction(database, here.model, calls, self.ledger, clock=clock, settings=flush)
         parts = TurnParts(
             database,
@@ -85,11 +86,3 @@ def time_zone(name: str) -> tzinfo:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         return UTC
-
-
-def _price(model: str, usage: Usage) -> int | None:
-    return None
-
-
-def _facts(model: str) -> ModelFacts:
-    return ModelFacts()

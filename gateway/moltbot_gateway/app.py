@@ -15,17 +15,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from moltbot_gateway.agent_config import parse_agent_config
 from moltbot_gateway.control import Control
 from moltbot_gateway.edge.server import Server
 from moltbot_gateway.errors import StateError
 from moltbot_gateway.gateway import Gateway
 from moltbot_gateway.models.base import Model
-from moltbot_gateway.models.claude import ClaudeModel
-from moltbot_gateway.models.connection import Connection
-from moltbot_gateway.models.demo import DemoModel
-from moltbot_gateway.models.unset import UnsetModel
+from moltbot_gateway.models.building import build_model
 from moltbot_gateway.restore import open_local, wait_for_container
-from moltbot_gateway.settings import ModelAdapter, Settings
+from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import Clock
 from moltbot_trust.keys import GATEWAY_PURPOSES, KeyRing
 from moltbot_trust.logs import get_logger
@@ -48,16 +46,6 @@ class Running:
     control_port: int
 
 
-def build_model(settings: Settings, clock: Clock) -> Model:
-    match settings.model_adapter:
-        case ModelAdapter.ANTHROPIC | ModelAdapter.OPENAI:
-            return ClaudeModel(Connection(settings.model_base_url, settings.model_api_key, settings.model_gateway_authorization))
-        case ModelAdapter.DEMO:
-            return DemoModel(clock.sleep)
-        case ModelAdapter.NONE:
-            return UnsetModel(settings.model_problem)
-
-
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Clock, *, began: float, model: Model | None = None) -> AsyncIterator[Running]:
     """A gateway that listens and opens its state as soon as there is one; leaving the block ends it in order.
@@ -69,7 +57,7 @@ async def running(settings: Settings, clock: Clock, *, began: float, model: Mode
     ring = KeyRing.parse(settings.keys.reveal())
     ring.require(GATEWAY_PURPOSES)
     context = server_context(settings.tls_certificate, settings.tls_private_key.reveal())
-    gateway = Gateway(settings, model or build_model(settings, clock), clock, began=began)
+    gateway = Gateway(settings, model or build_model(settings, parse_agent_config(settings.agent), clock), clock, began=began)
     server = Server(gateway, ring)
     runners = [_runner(server.application()), _runner(Control(gateway).application(ring))]
     for runner in runners:

@@ -5,6 +5,7 @@ Conditions come from real outcomes only: before the first turn nothing is known 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
@@ -45,9 +46,10 @@ class Measurements:
 
 
 class Conditions:
-    """Keeps to `turns.Outcomes`."""
+    """Keeps to `turns.Outcomes`. `standing_in`: why a fallback answers, empty when none does."""
 
     def __init__(self, measurements: Measurements) -> None:
+        self.standing_in: Callable[[], str] = str
         self._conditions: dict[str, Condition] = {}
         self._measurements = measurements
 
@@ -66,7 +68,9 @@ class Conditions:
     def answered(self, tokens: int, seconds: float) -> None:
         self._count("done", seconds)
         self._measurements.tokens += tokens
-        if self._reason_of_model() is not Reason.DEMO:
+        if why := self.standing_in():
+            self.set(Condition(MODEL_READY, "True", Reason.FALLBACK, why))
+        elif self._reason_of_model() is not Reason.DEMO:
             self.set(Condition(MODEL_READY, "True", Reason.ANSWERING, "The last question was answered."))
 
     def failed(self, failure: ModelFailure, seconds: float) -> None:

@@ -24,6 +24,7 @@ from moltbot_gateway.hub import Hub
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.demo import DemoModel
 from moltbot_gateway.models.failure import Reason
+from moltbot_gateway.models.fallback import FallbackModel
 from moltbot_gateway.models.unset import UnsetModel
 from moltbot_gateway.schedule.heartbeat import Heartbeats
 from moltbot_gateway.schedule.service import Schedule
@@ -96,6 +97,8 @@ class Gateway:
         self._forced: asyncio.Task[None] | None = None
         if isinstance(model, UnsetModel):
             self.conditions.set(Condition(MODEL_READY, "False", Reason.NOT_CONFIGURED, model.problem))
+        elif isinstance(model, FallbackModel):
+            self.conditions.standing_in = lambda: model.standing_in
         elif isinstance(model, DemoModel):
             self.conditions.set(Condition(MODEL_READY, "True", Reason.DEMO, "The built-in demo model answers: offline, and no AI."))
 

@@ -132,9 +132,9 @@ def facts_of(model: str) -> ModelFacts:
         return ModelFacts(window, thinks=reasons(name), price=price, output_tokens=32_000 if reasons(name) else 16_384)
     if reasons(name):
         return ModelFacts(400_000, thinks=True, output_tokens=32_000)
-    # Open models behind Workers AI and the like: small windows, mostly text alone.
+    # Open models behind Workers AI and the like: smaller windows; many see pictures, none is given PDFs.
     known = name.startswith(("gpt-", "chatgpt-"))
-    return ModelFacts(128_000 if known else 32_000, images=known, documents=known, output_tokens=4_096)
+    return ModelFacts(128_000 if known else 32_000, documents=known, output_tokens=4_096)
 
 
 def _claude_facts(claude: Claude) -> ModelFacts:

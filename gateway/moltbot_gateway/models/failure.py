@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNREACHABLE = "ModelUnreachable"
     TIMED_OUT = "ModelTimedOut"
     BAD_ANSWER = "ModelBadAnswer"
+    FALLBACK = "ModelFallback"
     LIMIT_REACHED = "ModelLimitReached"
 
 
