@@ -31,6 +31,8 @@ from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
 from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
+from moltbot_gateway.tools.host import child_environment
+from moltbot_gateway.workspace.workspace import SKILLS_READY, Workspace
 from moltbot_protocol.models import DEMO_MODEL
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
@@ -84,6 +86,7 @@ class Gateway:
         self.on_commit: list[Callable[[], None]] = []
         self._database: Database | None = None
         self._agent: Agent | None = None
+        self._workspace: Workspace | None = None
         self.agent_config = parse_agent_config(settings.agent)
         # What is done by itself; `None` until the state is open.
         self.schedule: Schedule | None = None
@@ -123,6 +126,12 @@ class Gateway:
         if self._agent is None:
             raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
         return self._agent
+
+    @property
+    def workspace(self) -> Workspace:
+        if self._workspace is None:
+            raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
+        return self._workspace
 
     @property
     def default_model(self) -> str:
@@ -252,6 +261,15 @@ class Gateway:
         now_ms = self.now_ms()
         left = await self._put_in_order(database, now_ms)
         self._tokens_before = await database.read(runs.total_tokens)
+        self._workspace = Workspace(
+            path.parent,
+            self.agent_config,
+            name=self.settings.name,
+            database=database,
+            clock=self.clock,
+            path=child_environment(path.parent)["PATH"],
+            tell=self._say_skills,
+        )
         agent = self._agent = Agent(
             Surroundings(
                 self.settings.name,
@@ -272,6 +290,7 @@ class Gateway:
         self.timings.open = self.since_start_ms()
         self.advance()
         log.info("state open", milliseconds=self.timings.open, lineage=opened.lineage, sequence=opened.sequence)
+        self._workspace.begin()
         if self.state is State.OPEN:
             agent.turns.take_up(left)
 
@@ -293,6 +312,12 @@ class Gateway:
             "not shown; an earlier snapshot in the bucket may have them."
         )
         self.conditions.set(Condition(STATE_READY, "False", "DatabaseDamaged", message))
+
+    def _say_skills(self, condition: Condition | None) -> None:
+        if condition is None:
+            self.conditions.clear(SKILLS_READY)
+        else:
+            self.conditions.set(condition)
 
     # staging
 
@@ -354,6 +379,8 @@ class Gateway:
                 task.cancel()
                 await asyncio.wait({task})
         await self.model.close()
+        if self._workspace is not None:
+            await self._workspace.close()
         if self._database is not None:
             await self._database.close()
         if self.opened is not None:

@@ -142,7 +142,14 @@ _ROWS: list[Method] = [
         sessions_branches_list=p.SESSIONS_BRANCHES_LIST,
     ),
     *_served(_reads(4, Scope.READ, "models.authStatus tasks.list progressCard.get"), tasks_list=p.TASKS_LIST),
-    *_reads(4, Scope.READ, "chat.message.get sessions.search tasks.get tools.catalog agents.files.list agents.files.get"),
+    *_reads(4, Scope.READ, "chat.message.get tasks.get tools.catalog"),
+    *_served(
+        _reads(4, Scope.READ, "sessions.search agents.files.list agents.files.get"),
+        sessions_search=p.SESSIONS_SEARCH,
+        agents_files_list=p.AGENTS_FILES_LIST,
+        agents_files_get=p.AGENTS_FILES_GET,
+    ),
+    *_served(_work(4, Scope.ADMIN, "agents.files.set"), agents_files_set=p.AGENTS_FILES_SET),
     # sessions
     *_reads(3, Scope.READ, "sessions.preview sessions.resolve"),
     *_reads(4, Scope.READ, "sessions.usage sessions.usage.timeseries sessions.usage.logs"),
@@ -180,7 +187,7 @@ _ROWS: list[Method] = [
     *_reads(4, Scope.PAIRING, "channels.pairing.list"),
     *_work(4, Scope.PAIRING, "channels.pairing.approve channels.pairing.dismiss"),
     # skills, jobs, tools
-    *_reads(3, Scope.READ, "skills.status"),
+    *_served(_reads(3, Scope.READ, "skills.status"), skills_status=p.SKILLS_STATUS),
     *_work(3, Scope.ADMIN, "skills.install skills.update"),
     *_served(
         _reads(3, Scope.READ, "cron.list cron.status cron.runs last-heartbeat"),

@@ -86,6 +86,12 @@ SESSIONS_PATCH = Shape({"key": SESSION_KEY}, {"agentId": _NAME, "label": nullabl
 SESSIONS_RESET = shape({"key": SESSION_KEY}, agentId=_NAME, reason=text(0, 64))
 SESSIONS_DELETE = shape({"key": SESSION_KEY}, agentId=_NAME, deleteTranscript=boolean())
 
+SESSIONS_SEARCH = shape({"query": text(0, 4096)}, limit=integer(1, 100), agentId=_NAME)
+AGENTS_FILES_LIST = shape(agentId=_NAME)
+AGENTS_FILES_GET = shape({"name": text(1, 1024)}, agentId=_NAME)
+AGENTS_FILES_SET = shape({"name": text(1, 1024), "content": text(0, MAX_MESSAGE)}, agentId=_NAME)
+SKILLS_STATUS = shape(agentId=_NAME)
+
 MODELS_LIST = shape(view=text(1, 64), agentId=_NAME, provider=_NAME, sessionKey=SESSION_KEY, includeUnavailable=boolean())
 AGENT_IDENTITY_GET = shape(agentId=nullable(_NAME), sessionKey=nullable(SESSION_KEY))
 TASKS_LIST = Shape({}, {"limit": integer(1), "offset": integer(0)}, open=True)

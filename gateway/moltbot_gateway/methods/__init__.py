@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moltbot_gateway.methods import chat, cron, reads, sessions
+from moltbot_gateway.methods import chat, cron, files, reads, search, sessions, skills
 from moltbot_gateway.methods.context import Handler
 
-HANDLERS: Mapping[str, Handler] = {**chat.HANDLERS, **cron.HANDLERS, **sessions.HANDLERS, **reads.HANDLERS}
+HANDLERS: Mapping[str, Handler] = {
+    **chat.HANDLERS,
+    **cron.HANDLERS,
+    **files.HANDLERS,
+    **reads.HANDLERS,
+    **search.HANDLERS,
+    **sessions.HANDLERS,
+    **skills.HANDLERS,
+}

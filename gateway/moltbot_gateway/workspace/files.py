@@ -44,7 +44,8 @@ def prepare(root: Path, given: Sequence[WorkspaceFile]) -> list[str]:
     A new workspace gets each template once: what a person or the assistant removed later stays removed.
     """
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = not any(root.iterdir()) or beneath.get_entry(root, _BEGUN) is not None
+    # What begins with a dot is no one's words (`.tmp`, `.skills`).
+    new = all(path.name.startswith(".") for path in root.iterdir()) or beneath.get_entry(root, _BEGUN) is not None
     if new:
         beneath.write_bytes(root, _BEGUN, b"")
     problems = [problem for file in given if (problem := _write_given(root, file))]

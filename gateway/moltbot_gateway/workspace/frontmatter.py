@@ -16,6 +16,8 @@ MAX_FRONT, MAX_DEPTH = 16_000, 6
 # Lines of one JSON value: each is a try to read it, so more would be a way to keep us busy.
 MAX_JSON_LINES = 100
 _KEY = re.compile(r"""^(?P<key>[A-Za-z_][\w.-]*|"[^"]+"|'[^']+')\s*:(?:\s+(?P<value>.*))?$""")
+# One item of a list in brackets: in quotes, or up to the next comma.
+_ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]+)\s*(?:,|$)""")
 _TOO_MANY_COMMAS = re.compile(r",(\s*[}\]])")
 
 
@@ -144,7 +146,7 @@ class _Reader:
 def _flow_list(words: str) -> object:
     """`[curl, jq]` as YAML writes it; anything else is the text that it is."""
     if words.startswith("[") and words.endswith("]") and not set("{}:") & set(words):
-        return [_scalar(item.strip()) for item in words[1:-1].split(",") if item.strip()]
+        return [_scalar(item.strip()) for item in _ITEM.findall(words[1:-1]) if item.strip()]
     raise FrontMatterError(f"a value of the front matter is no JSON: {words[:60]}")
 
 

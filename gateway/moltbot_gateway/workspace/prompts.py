@@ -20,11 +20,13 @@ _COMMENT = ("<!--", "-->")
 
 
 class Prompts:
-    """`name` of the assistant; `today` in its time zone, for the names of the notes."""
+    """`name` of the assistant; `today` in its time zone, for the names of the notes. `loaded` is called when skills were loaded anew."""
 
-    def __init__(self, workspace: Path, name: str, skills: Skills, today: Callable[[], date]) -> None:
+    def __init__(
+        self, workspace: Path, name: str, skills: Skills, today: Callable[[], date], loaded: Callable[[], None] = lambda: None
+    ) -> None:
         self.workspace = workspace
-        self._name, self._skills, self._today = name, skills, today
+        self._name, self._skills, self._today, self._loaded = name, skills, today, loaded
         self._kept: dict[str, tuple[beneath.Entry, str]] = {}
         self._one = asyncio.Lock()  # skills are loaded by one thread at a time
 
@@ -32,7 +34,17 @@ class Prompts:
         """The system prompt's parts, the same bytes while the files are the same (and the day, where there are notes). Never raises: a file
         that cannot be read is left out and logged."""
         async with self._one:
-            return await asyncio.to_thread(self._build, private, heartbeat)
+            anew, parts = await asyncio.to_thread(self._build, private, heartbeat)
+        if anew:
+            self._loaded()
+        return parts
+
+    async def refresh_skills(self) -> None:
+        """Load them anew where the workspace's changed."""
+        async with self._one:
+            anew = await asyncio.to_thread(self._refresh)
+        if anew:
+            self._loaded()
 
     async def heartbeat_asks(self) -> bool:
         """Whether HEARTBEAT.md asks for anything: else a heartbeat need not ask the model."""
@@ -42,15 +54,20 @@ class Prompts:
             text = before + rest.partition(_COMMENT[1])[2]
         return any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
 
-    def _build(self, private: bool, heartbeat: bool) -> tuple[str, ...]:
-        if self._skills.changed():
-            self._skills.load()
+    def _build(self, private: bool, heartbeat: bool) -> tuple[bool, tuple[str, ...]]:
+        anew = self._refresh()
         skills = tuple(SkillLine(skill.name, skill.description, skill.path) for skill in self._skills.for_prompt())
         today = self._today()
         notes = [f"{files.NOTES}/{day.isoformat()}.md" for day in (today - timedelta(days=1), today)]
         wanted = [path for path in (*files.KNOWN, *notes) if is_shown(path, private=private, heartbeat=heartbeat)]
         given = tuple(PromptFile(path, self._text(path)) for path in wanted)
-        return build_system_prompt(PromptInput(self._name, private, heartbeat, skills, given))
+        return anew, build_system_prompt(PromptInput(self._name, private, heartbeat, skills, given))
+
+    def _refresh(self) -> bool:
+        anew = self._skills.changed()
+        if anew:
+            self._skills.load()
+        return anew
 
     def _text(self, path: str) -> str:
         try:
