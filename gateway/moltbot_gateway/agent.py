@@ -10,9 +10,9 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from moltbot_gateway.activity import ActivityClock
-from moltbot_gateway.agent_config import AgentConfig
+from moltbot_gateway.agent_config import AgentConfig, Confinement
 from moltbot_gateway.chat.asking import Asking
-from moltbot_gateway.chat.calls import Calls, Open
+from moltbot_gateway.chat.calls import Calls
 from moltbot_gateway.chat.compaction import Compaction, CompactionSettings, only_files
 from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.chat.rounds import Rounds
@@ -23,6 +23,8 @@ from moltbot_gateway.hub import Hub
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.facts import cost_micros, facts_of
 from moltbot_gateway.store.database import Database
+from moltbot_gateway.tools.approvals import Approvals
+from moltbot_gateway.tools.host import ToolHost
 from moltbot_gateway.tools.toolbox import Toolbox
 from moltbot_trust.clock import Clock
 
@@ -58,7 +60,11 @@ class Agent:
         self.config, self.zone = config, time_zone(config.time_zone)
         self.toolbox = Toolbox([], config.denied_tools)
         self.ledger = Ledger(database, clock, config.limits, self.zone, cost_micros)
-        calls = Calls(Open(), clock)
+        self.host = ToolHost(
+            database.path.parent / "workspace", {}, time_zone=config.time_zone, confine=config.confinement is not Confinement.POD
+        )
+        self.approvals = Approvals(config, database, here.hub, clock, confined=self.host.is_confined)
+        calls = Calls(self.approvals, clock)
         flush = CompactionSettings(here.default_model, facts_of, lambda: only_files(self.toolbox.offered()))
         self.compaction = Compaction(database, here.model, calls, self.ledger, clock=clock, settings=flush)
         parts = TurnParts(

@@ -378,6 +378,8 @@ class Gateway:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
+        if self._agent is not None:
+            await self._agent.host.close()
         await self.model.close()
         if self._workspace is not None:
             await self._workspace.close()

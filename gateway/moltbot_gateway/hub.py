@@ -6,6 +6,7 @@ from typing import Protocol
 
 from moltbot_protocol.events import SESSION_MESSAGE, SESSIONS_CHANGED
 from moltbot_protocol.frames import Event, serialise
+from moltbot_protocol.methods import Scope
 
 
 class Listener(Protocol):
@@ -14,6 +15,9 @@ class Listener(Protocol):
     hears_sessions: bool
     hears_messages: set[str]
     may_read: bool
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it holds that scope, or one that implies it."""
 
     def hear(self, event: Event, text: str, merge: str | None) -> None:
         """Take the event over."""
@@ -26,6 +30,10 @@ class Hub:
     def tell(self, name: str, payload: dict[str, object], *, merge: str | None = None) -> None:
         """To every connection that may read."""
         self._send([listener for listener in self.listeners if listener.may_read], Event(name, payload), merge)
+
+    def tell_scope(self, scope: Scope, name: str, payload: dict[str, object]) -> None:
+        """To every connection that holds that scope."""
+        self._send([listener for listener in self.listeners if listener.may(scope)], Event(name, payload), None)
 
     def tell_session_changed(self, payload: dict[str, object]) -> None:
         """To those who subscribed to sessions."""

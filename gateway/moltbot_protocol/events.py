@@ -17,10 +17,14 @@ SESSION_MESSAGE = "session.message"
 SESSIONS_CHANGED = "sessions.changed"
 DEVICE_PAIR_REQUESTED = "device.pair.requested"
 DEVICE_PAIR_RESOLVED = "device.pair.resolved"
+APPROVAL_REQUESTED = "exec.approval.requested"
+APPROVAL_RESOLVED = "exec.approval.resolved"
 
 # `features.events` of hello-ok.
 SERVED_EVENTS = (
     AGENT,
+    APPROVAL_REQUESTED,
+    APPROVAL_RESOLVED,
     CHAT,
     CONNECT_CHALLENGE,
     CRON,

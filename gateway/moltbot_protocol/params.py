@@ -97,6 +97,11 @@ AGENT_IDENTITY_GET = shape(agentId=nullable(_NAME), sessionKey=nullable(SESSION_
 TASKS_LIST = Shape({}, {"limit": integer(1), "offset": integer(0)}, open=True)
 COMMANDS_LIST = Shape({}, {"agentId": _NAME}, open=True)
 
+EXEC_APPROVAL_GET = shape({"id": _NAME})
+EXEC_APPROVAL_RESOLVE = shape({"id": _NAME, "decision": one_of("allow-once", "allow-always", "deny")})
+# `file` is read by the method itself.
+EXEC_APPROVALS_SET = shape({"file": Shape({}, {}, open=True)}, baseHash=text(0, 128))
+
 DEVICE_PAIR_REQUEST = shape({"requestId": _NAME})
 DEVICE_PAIR_REMOVE = shape({"deviceId": _NAME})
 DEVICE_TOKEN_ROTATE = shape({"deviceId": _NAME, "role": _NAME}, scopes=array(_NAME, 32))

@@ -40,7 +40,10 @@ class Connection:
         self._gone = asyncio.Event()
         self.hears_sessions = False
         self.hears_messages: set[str] = set()
-        self.may_read = seal.role == OPERATOR and has_scope(seal.scopes, Scope.READ)
+        self.may_read = self.may(Scope.READ)
+
+    def may(self, scope: Scope) -> bool:
+        return self._seal.role == OPERATOR and has_scope(self._seal.scopes, scope)
 
     def hear(self, event: Event, text: str, merge: str | None) -> None:
         self._outbox.put_event(event, text, merge)

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moltbot_gateway.methods import chat, cron, files, reads, search, sessions, skills
+from moltbot_gateway.methods import approvals, chat, cron, files, reads, search, sessions, skills
 from moltbot_gateway.methods.context import Handler
 
 HANDLERS: Mapping[str, Handler] = {
+    **approvals.HANDLERS,
     **chat.HANDLERS,
     **cron.HANDLERS,
     **files.HANDLERS,

@@ -114,7 +114,6 @@ HANDLERS: Mapping[str, Handler] = {
     "commands.list": commands_list,
     "tasks.list": tasks_list,
     "progressCard.get": progress_card,
-    "exec.approval.list": no_approvals,
     "plugin.approval.list": no_approvals,
     "question.list": no_questions,
 }

@@ -141,6 +141,10 @@ class ToolHost:
         """Whether its programs are confined; `None` before the first call."""
         return self._child.hello.confined if self._child is not None else None
 
+    async def is_confined(self) -> bool:
+        """As `confined`; starts the child to find out. Raises HostFailure."""
+        return (await self._ready()).hello.confined
+
     async def call(
         self, op: str, params: Mapping[str, object], *, timeout: float, update: Update = lambda so_far: None
     ) -> Mapping[str, object]:
