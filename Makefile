@@ -49,6 +49,10 @@ pictures: $(VENV)/.dev ui ## Take the README's pictures anew, of the real pages
 bench: $(VENV)/.dev ## Measure (docs/benchmarks.md); ARGS='gateway_start' picks one
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: live
+live: $(VENV)/.dev ## A chat, a tool, a picture and a cache read against the real API (ANTHROPIC_API_KEY=…)
+	@$(BIN)/python .ci/live.py
+
 ##@ Clusters
 .PHONY: images
 images: ## Build both images with docker or buildah (PYTHON_IMAGE=…, NODE_IMAGE=…)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 
 CHECKS: tuple[tuple[str, list[str]], ...] = (
-    ("types", [str(BIN / "mypy"), "operator", "gateway", "tests", "bench", ".ci/check.py", ".ci/browser.py"]),
+    ("types", [str(BIN / "mypy"), "operator", "gateway", "tests", "bench", ".ci/check.py", ".ci/browser.py", ".ci/live.py"]),
     ("the pages' types", [".ci/npm", "run", "check"]),
     ("lint", [str(BIN / "ruff"), "check", "."]),
     ("format", [str(BIN / "ruff"), "format", "--check", "."]),
