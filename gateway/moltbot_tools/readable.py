@@ -1,4 +1,5 @@
-"""`python -m moltbot_tools.readable ADDRESS [CHARSET]`: a stranger's HTML on standard input, what a reader wants of it on standard output.
+"""`python -m moltbot_tools.readable ADDRESS [CHARSET]`: a stranger's HTML on standard input, what a reader
+wants of it on standard output.
 
 A process for one page: a parser fed by strangers runs outside the gateway, with little memory and time, with nothing in its environment,
 and what it needed is given back when it ends. The answer is one JSON object: `title`, `byline`, `markdown`.
@@ -13,7 +14,10 @@ import re
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from moltbot_tools.confinement import confine
 
 # Seconds of CPU and bytes of address space: a page of 5 MB takes a tenth of them.
 MAX_CPU = 10
@@ -159,11 +163,13 @@ def _drop(element: Any) -> None:
         element.drop_tree()
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU, MAX_CPU))
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    address, charset = sys.argv[1], (sys.argv[2] if len(sys.argv) > 2 else None)
+    address, charset = arguments[0], (arguments[1] if len(arguments) > 1 else None)
     try:
+        # No workspace at all: whoever takes a parser over finds nothing to write and nothing of the assistant's to read.
+        confine(Path("/dev/null"))
         answer = readable(sys.stdin.buffer.read(), address, charset)
     except Exception as error:  # noqa: BLE001 - the task's boundary: whatever a page does to the parsers is an answer of one line
         answer = {"error": f"{type(error).__name__}: {error}"[:500]}
@@ -172,4 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,13 +9,13 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from dataclasses import dataclass
 
 from moltbot_gateway.errors import WebError
+from moltbot_gateway.tools.own_program import own_program
 
-# Seconds that a page may take; the largest that is read takes three here.
-SECONDS = 15.0
+# Seconds that a page may take on a busy machine; the largest that is read takes three of CPU, and its process ends itself at ten.
+SECONDS = 30.0
 # Bytes of the answer: its text in JSON's longest form.
 MAX_ANSWER = 4 * 2**20
 # At once: one large page takes some 200 MB while it is read.
@@ -33,12 +33,12 @@ async def make_readable(page: bytes, url: str, charset: str | None, seconds: flo
     """Raises WebError where nothing can be made of it. Cancellation ends the process."""
     async with _AT_ONCE:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "moltbot_tools.readable", url, *([charset] if charset else [])),
+            *own_program("readable", url, *([charset] if charset else [])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd="/",
-            env=_environment(),
+            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             start_new_session=True,
             limit=MAX_ANSWER,
         )
@@ -76,9 +76,3 @@ def _parse(answer: bytes) -> Readable:
     except (ValueError, KeyError, AttributeError) as broken:
         raise WebError("The page broke what makes pages readable; ask for it with raw: true.") from broken
     raise WebError(f"The page cannot be made readable ({error}); raw: true gives it as it is.")
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of ours: only where Python finds its modules."""
-    kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **kept}

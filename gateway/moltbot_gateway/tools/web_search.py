@@ -46,6 +46,7 @@ def search_tool(config: WebSearch | None, environ: Mapping[str, str], client: We
         schema=object_schema({"query": {"type": "string"}}, count={"type": "integer", "minimum": 1, "maximum": MAX_COUNT}),
         run=run,
         risk=Risk.NETWORK,
+        reads_only=True,
         timeout=30.0,
         describe=lambda given: str(given.get("query", ""))[:MAX_QUERY],
     )
