@@ -45,6 +45,8 @@ COMMIT_PATIENCE = 15.0
 RESUME_POLL = 0.5
 # What a running turn gets after SIGTERM. The pod's grace is ≥120 s where the state container still has to flush, 10 s on a volume.
 TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
+# After that its job still is written down. Seconds.
+JOB_GRACE = 2.0
 
 
 @dataclass(frozen=True)
@@ -357,6 +359,8 @@ class Gateway:
         if self._agent is None:
             return
         await self._agent.turns.stop(TURN_GRACE[self.settings.storage])
+        if self.schedule is not None:
+            await self.schedule.settle(JOB_GRACE)
         if self._forced is None or self._forced.done():
             self._forced = asyncio.create_task(self._release_when_resumed(self._agent.turns))
 
@@ -369,8 +373,12 @@ class Gateway:
     async def end_turns(self) -> None:
         """Running turns may finish for a while, then they are interrupted."""
         self.handshake.terminate()
+        if self.heartbeats is not None:
+            await self.heartbeats.close()
         if self._agent is not None:
             await self._agent.turns.stop(TURN_GRACE[self.settings.storage])
+        if self.schedule is not None:
+            await self.schedule.close(JOB_GRACE)
 
     async def close(self) -> None:
         """After the listeners are gone: let go of the model and write the database back."""

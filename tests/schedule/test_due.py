@@ -181,7 +181,7 @@ MOMENTS = st.integers(ms("2024-01-01T00:00Z") // 1000, ms("2030-01-01T00:00Z") /
 def _fields(low: int, high: int) -> st.SearchStrategy[str]:
     number = st.integers(low, high)
     ranges = st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}")
-    steps = st.integers(1, high).map(lambda step: f"*/{step}")
+    steps = st.integers(2, high).map(lambda step: f"*/{step}")
     one = st.one_of(number.map(str), ranges, steps)
     return st.one_of(st.just("*"), one, st.lists(number.map(str), min_size=1, max_size=4).map(",".join))
 

@@ -65,14 +65,15 @@ def parse_cron(expression: str) -> Cron:
             "write 0 7 * * 1-5 for 07:00 from Monday to Friday"
         )
     minute, hour, day, month, weekday = fields
-    weekdays = _field("day of week", weekday, 0, 7, _DAYS)
+    days = frozenset(_field("day of month", day, 1, 31))
+    weekdays = frozenset(number % 7 for number in _field("day of week", weekday, 0, 7, _DAYS))
     return Cron(
         tuple(sorted(_field("minute", minute, 0, 59))),
         tuple(sorted(_field("hour", hour, 0, 23))),
-        frozenset(_field("day of month", day, 1, 31)),
+        days,
         frozenset(_field("month", month, 1, 12, _MONTHS)),
-        frozenset(number % 7 for number in weekdays),
-        either_day=day not in ("*", "?") and weekday not in ("*", "?"),
+        weekdays,
+        either_day=len(days) < 31 and len(weekdays) < 7,
     )
 
 

@@ -155,14 +155,16 @@ class Schedule:
         if self._timer is not None:
             self._timer.cancel()
             await asyncio.wait({self._timer})
-        tasks = {running.task for running in self._running.values() if running.task is not None}
-        if not tasks:
-            return
-        _, left = await asyncio.wait(tasks, timeout=grace)
+        left = await self.settle(grace)
         for task in left:
             task.cancel()
         if left:
             await asyncio.wait(left)
+
+    async def settle(self, patience: float) -> set[asyncio.Task[None]]:
+        """Wait for what runs to be written down: its turn was ended by somebody. Returns what still runs after `patience` seconds."""
+        tasks = {running.task for running in self._running.values() if running.task is not None}
+        return (await asyncio.wait(tasks, timeout=patience))[1] if tasks else set()
 
     # the timer
 
@@ -309,7 +311,12 @@ class Schedule:
 
     async def jobs(self) -> list[tuple[Job, JobRun | None]]:
         """The next due first; each with its last run that ended."""
-        return await self._database.read(lambda db: [(job, store.last_ended(db).get(job.id)) for job in store.list_jobs(db)])
+
+        def read(db: Connection) -> list[tuple[Job, JobRun | None]]:
+            last = store.last_ended(db)
+            return [(job, last.get(job.id)) for job in store.list_jobs(db)]
+
+        return await self._database.read(read)
 
     async def add(self, params: Mapping[str, object], source: Source) -> Job:
         """Raises InvalidRequest."""

@@ -194,8 +194,9 @@ def list_runs(db: Connection, job_id: str, limit: int) -> list[JobRun]:
 
 def last_ended(db: Connection) -> dict[str, JobRun]:
     """The newest run that ended, of each job that ever ran."""
-    rows = db.execute(f"SELECT {_RUN} FROM job_runs WHERE ended_ms IS NOT NULL ORDER BY started_ms, due_ms")
-    return {run.job_id: run for run in map(_run, rows)}
+    # The other columns are those of the row with the greatest time (SQLite: bare columns beside max()).
+    rows = db.execute(f"SELECT {_RUN}, max(started_ms) FROM job_runs WHERE ended_ms IS NOT NULL GROUP BY job_id")
+    return {run.job_id: run for run in (_run(row[:-1]) for row in rows)}
 
 
 def _job(row: tuple[object, ...]) -> Job:

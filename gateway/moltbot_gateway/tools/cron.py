@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from moltbot_gateway.errors import InvalidRequest, Unavailable
+from moltbot_gateway.errors import BadSchedule, InvalidRequest, Unavailable
 from moltbot_gateway.schedule.due import At, ByCron, Every, find_zone, read_time
 from moltbot_gateway.schedule.jobs import job_to_wire, timing_of
 from moltbot_gateway.schedule.service import Schedule
@@ -154,7 +155,10 @@ class _Cron:
         return f"next {self._when(job.next_ms)}"
 
     def _when(self, moment_ms: int) -> str:
-        zone = find_zone(self._schedule.zone)
+        try:
+            zone = find_zone(self._schedule.zone)
+        except BadSchedule:
+            zone = ZoneInfo("UTC")  # told where the settings are read
         return datetime.fromtimestamp(moment_ms // 1000, zone).isoformat(timespec="minutes")
 
 
