@@ -34,6 +34,8 @@ _DAYS = {name: number for number, name in enumerate(["sun", "mon", "tue", "wed",
 _ITEM = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?")
 # Leap days are at most 8 years apart (1896, 1904; 2096, 2104): what is not met by then never comes.
 _SEARCH_DAYS = 9 * 366
+# How a field that restricts nothing is written; 0-6 does restrict, for crontab(5) and Kubernetes.
+_ANY = ("*", "?", "*/1")
 _ALL_HOURS = frozenset(range(24))
 
 
@@ -73,7 +75,7 @@ def parse_cron(expression: str) -> Cron:
         days,
         frozenset(_field("month", month, 1, 12, _MONTHS)),
         weekdays,
-        either_day=len(days) < 31 and len(weekdays) < 7,
+        either_day=day not in _ANY and weekday not in _ANY,
     )
 
 
