@@ -19,10 +19,11 @@ from moltbot_api.references import ConfigMapKeyReference, EnvVar, Header, Secret
 from moltbot_api.spec import Gateway, Model, MoltbotSpec
 from moltbot_operator.agent_schedule import Times, build_heartbeat, build_jobs
 from moltbot_operator.effective import Agent, ConfigMapValues, Finding, ModelAdapter, ModelConnection, PersonVariable
-from moltbot_operator.model_settings import SECOND_PREFIXES
+from moltbot_operator.model_settings import OPENAI_PREFIX, SECOND_PREFIXES
 from moltbot_operator.secret_values import listed
 from moltbot_operator.sources import Sources, what_is_there
 from moltbot_operator.timing import zone_problem
+from moltbot_operator.urls import AI_GATEWAY_HOST
 from moltbot_trust.redaction import Secret
 
 Json = dict[str, object]
@@ -123,6 +124,12 @@ class _Builder:
         for name in names:
             if connection.adapter is ModelAdapter.ANTHROPIC and name.startswith(SECOND_PREFIXES) and not connection.has_openai:
                 message = f"model.fallbacks: {name} needs OPENAI_API_KEY in a Secret of secretsFrom, or model.openAI"
+                self._sources.find(Reason.GROUP_INCOMPLETE, message + LEFT_OUT.format("it"))
+                continue
+            if _is_openai_alone(connection) and name.startswith(("claude", "anthropic/")):
+                message = (
+                    f"model.fallbacks: {name} cannot be asked where only OpenAI is set up: add ANTHROPIC_API_KEY to a Secret of secretsFrom"
+                )
                 self._sources.find(Reason.GROUP_INCOMPLETE, message + LEFT_OUT.format("it"))
                 continue
             yield connection.on_wire(name)
@@ -258,6 +265,12 @@ class _Builder:
             message = f"what the spec says of the assistant is larger than {largest}: left out is {', '.join(left_out)}; shorten it"
             self._config.append(Finding(Reason.AGENT_CONFIG_TOO_LARGE, message))
         return document
+
+
+def _is_openai_alone(connection: ModelConnection) -> bool:
+    """At any other address a proxy may know every model."""
+    own = not connection.base_url or connection.base_url.startswith(AI_GATEWAY_HOST)
+    return connection.adapter is ModelAdapter.OPENAI and connection.prefix == OPENAI_PREFIX and own
 
 
 def encode(value: object) -> bytes:

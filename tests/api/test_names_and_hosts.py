@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moltbot_api.durations import parse_duration
+from moltbot_api.durations import parse_duration, parse_interval
 from moltbot_api.hosts import default_host, is_loopback_host, normalise_host, parse_default_host
 from moltbot_api.names import Children, is_moltbot_name
 
@@ -91,3 +91,10 @@ def test_durations(text: str, seconds: int | None) -> None:
 def test_bad_durations_say_how_one_is_written(text: str) -> None:
     with pytest.raises(ValueError, match="such as 10m"):
         parse_duration(text)
+
+
+def test_an_interval_has_days_and_is_never_never() -> None:
+    assert [parse_interval(text) for text in ("90s", "30m", "6h", "7d")] == [90, 1800, 21600, 604800]
+    for text in ("never", "0m", "1w", "m", "1.5h", "100000s"):
+        with pytest.raises(ValueError, match="such as 30m"):
+            parse_interval(text)

@@ -205,6 +205,23 @@ def test_what_is_missing_is_left_out_and_said_and_keeps_nothing_from_starting(sp
     assert words in decide_secrets(effective).message
 
 
+def test_a_fallback_of_claude_needs_a_connection_to_claude() -> None:
+    spec: dict[str, Any] = {"model": {"fallbacks": ["claude-x", "openai/gpt-5-mini"]}}
+    only = settle(spec, {"ada": {"OPENAI_API_KEY": "o"}})
+    assert told(only) == [
+        (
+            Reason.GROUP_INCOMPLETE,
+            "model.fallbacks: claude-x cannot be asked where only OpenAI is set up: "
+            "add ANTHROPIC_API_KEY to a Secret of secretsFrom; until then it is left out",
+        )
+    ]
+    assert read(only.agent).fallbacks == ("gpt-5-mini",)
+    both = settle(spec, {"ada": {"OPENAI_API_KEY": "o", "ANTHROPIC_API_KEY": "a"}})
+    assert (told(both), read(both.agent).fallbacks) == ([], ("claude-x", "openai/gpt-5-mini"))
+    proxy = settle({"model": {**spec["model"], "name": "x", "baseURL": "https://proxy.example/openai"}}, {"ada": {"OPENAI_API_KEY": "o"}})
+    assert (told(proxy), read(proxy.agent).fallbacks) == ([], ("claude-x", "gpt-5-mini"))
+
+
 def test_a_secret_that_is_missing_is_told_once_whatever_needs_it() -> None:
     ref = {"name": "no", "key": "k"}
     env = [{"name": "A", "valueFrom": {"secretKeyRef": ref}}]
