@@ -171,15 +171,18 @@ async def test_lost_connection_is_told_and_mends_itself(router: FakeRouter, visi
     await expect(visitor.page.get_by_test_id("banner")).to_have_count(0)
 
 
-async def test_message_that_waits_is_sent_after_the_turn(router: FakeRouter, visitor: Visitor) -> None:
+async def test_message_that_comes_meanwhile_waits_at_the_gateway(router: FakeRouter, visitor: Visitor) -> None:
     await enter(router, visitor)
     await say(visitor, "first")
     turn = await router.gateway.until_turn()
     await say(visitor, "second")
     await expect(visitor.page.get_by_text("Next in line")).to_be_visible()
-    assert len(router.gateway.sends) == 1
+    second = await router.gateway.until_turn(2)
     await router.gateway.final(turn, "done")
-    assert (await router.gateway.until_turn(2)).message == "second"
+    await router.gateway.final(second, "done as well")
+    await expect(visitor.log.get_by_text("done as well")).to_be_visible()
+    await expect(visitor.page.get_by_text("Next in line")).to_have_count(0)
+    await expect(visitor.page.get_by_role("article", name="You")).to_have_count(2)
 
 
 async def test_not_now_is_sent_again_by_itself(router: FakeRouter, visitor: Visitor) -> None:

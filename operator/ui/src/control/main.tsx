@@ -1,6 +1,8 @@
 import "../design/tokens.css";
 import "../design/base.css";
 import "./control.css";
+import "./views/turn.css";
+import "./views/composer.css";
 
 import { render } from "preact";
 

@@ -5,13 +5,16 @@ import { listen } from "../../web/events";
 import { object, string, text } from "../../web/json";
 import type { JsonObject } from "../../web/json";
 import { takeFromHash } from "../../web/place";
-import { thisTab } from "../../web/storage";
 import type { Hello } from "../protocol/frames";
 import { route } from "./choosing";
-import { applyAgent, applyChat, EMPTY } from "./conversation";
+import { loadApprovals, onRequested, onResolved } from "./approvals";
+import { applyMessage, EMPTY } from "./conversation";
 import type { Conversation } from "./conversation";
+import { textOf } from "./parts";
 import { isUp, readPhase } from "./phase";
 import { loadAbout, loadHistory, loadSessions, reloadSoon, settleRun, subscribe } from "./reading";
+import { forgetMedia } from "./media";
+import { applyAgent, applyChat } from "./running";
 import { pump } from "./sending";
 import {
   adminUrl,
@@ -24,6 +27,7 @@ import {
   conversations,
   current,
   currentKey,
+  forgetKept,
   link,
   phase,
   resource,
@@ -40,6 +44,7 @@ async function onOpen(opened: Hello): Promise<void> {
   void subscribe(key);
   void loadAbout();
   void loadSessions();
+  void loadApprovals();
   await loadHistory(key);
   for (const [each, state] of conversations) {
     if (state.value.run !== undefined) await settleRun(each);
@@ -49,33 +54,51 @@ async function onOpen(opened: Hello): Promise<void> {
 
 function onEvent(event: string, payload: JsonObject): void {
   const key = string(payload["sessionKey"]) ?? "";
+  const at = Date.now();
   switch (event) {
     case "chat": {
       const before = conversation(key).value;
       const isForeign = before.run?.id !== payload["runId"] && !before.outgoing.some((item) => item.id === payload["runId"]);
-      change(key, (now) => applyChat(now, payload, Date.now()));
-      if (payload["state"] === "delta") break;
+      change(key, (now) => applyChat(now, payload, at));
+      if (payload["state"] === "delta" || payload["state"] === "status") break;
       if (key === currentKey.value) announceEnd(conversation(key).value);
-      if (isForeign) reloadSoon();
+      // What waited is in the history now, whichever way the queue took it.
+      if (isForeign || conversation(key).value.outgoing.length > 0) reloadSoon(true);
       void pump(key);
       break;
     }
     case "agent":
-      change(key, (now) => applyAgent(now, payload));
+      change(key, (now) => applyAgent(now, payload, at));
       break;
-    case "session.message":
+    case "session.message": {
+      const message = object(payload["message"]);
+      if (text(message["id"]) === undefined) onChanged();
+      else if (conversation(key).value.loaded) change(key, (now) => applyMessage(now, message));
+      break;
+    }
     case "sessions.changed":
-      if (current.value.run === undefined) reloadSoon();
+      onChanged();
+      break;
+    case "exec.approval.requested":
+      onRequested(payload);
+      break;
+    case "exec.approval.resolved":
+      onResolved(payload);
       break;
     default:
+      for (const hear of listeners) hear(event, payload);
       break;
   }
+}
+
+function onChanged(): void {
+  reloadSoon(current.value.run === undefined);
 }
 
 function announceEnd(now: Conversation): void {
   const last = now.messages.at(-1);
   if (last === undefined || last.role === "user") return;
-  announcement.value = last.role === "error" ? `No answer: ${last.text}` : `${assistant.value || "Assistant"}: ${last.text}`;
+  announcement.value = last.error !== undefined ? `No answer: ${last.error.text}` : `${assistant.value || "Assistant"}: ${textOf(last.parts)}`;
 }
 
 /** Gives the router a gateway token; undefined when it is right, else why not. */
@@ -114,6 +137,9 @@ function listenToEvents(): void {
     },
   });
 }
+
+/** Views that are shown for a while hear the other events: jobs. */
+export const listeners = new Set<(event: string, payload: JsonObject) => void>();
 
 /** Turns that were going on when it stopped being awake, by conversation: asked for when it is back. */
 const interrupted = new Map<string, string>();
@@ -173,7 +199,8 @@ async function loadStatus(): Promise<void> {
 }
 
 function forget(): void {
-  for (const key of conversations.keys()) thisTab.remove(`moltbot.chat.${key}`);
+  for (const key of conversations.keys()) forgetKept(key);
+  forgetMedia();
   batch(() => {
     for (const state of conversations.values()) state.value = EMPTY;
     sessions.value = [];

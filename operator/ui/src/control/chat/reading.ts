@@ -1,10 +1,12 @@
 // What the gateway knows: conversations, their list, who answers.
 import { object, string, text } from "../../web/json";
-import { Refused } from "../protocol/connection";
-import { readHistory, withHistory } from "./conversation";
+import { Refused } from "../protocol/link";
+import { withHistory, withOlder } from "./conversation";
+import { loadOffers } from "./offers";
 import { readSessions } from "./sessions";
-import { assistant, capitalised, change, connection, conversation, current, currentKey, link, mainKey, model, phase, sessions } from "./state";
+import { assistant, capitalised, change, connection, conversation, currentKey, link, mainKey, model, phase, sessions } from "./state";
 
+/** Messages of one page of the history. */
 const HISTORY = 200;
 /** A gateway tells of one change in several events: read the history once for all of them. */
 const SETTLE_MS = 250;
@@ -15,9 +17,25 @@ export async function loadHistory(key: string): Promise<void> {
     const payload = await connection.request("chat.history", { sessionKey: key, limit: HISTORY });
     // Asleep: what is shown stays, and the real one comes with the wake.
     if (payload["asleep"] === true) change(key, (now) => (now.loaded ? now : { ...now, loaded: true }));
-    else change(key, (now) => withHistory(now, readHistory(payload)));
+    else change(key, (now) => withHistory(now, payload));
   } catch (error) {
     if (error instanceof Refused && !error.error.retryable) change(key, (now) => ({ ...now, problem: error.message }));
+  }
+}
+
+const paging = new Set<string>();
+/** The page before what is shown. */
+export async function loadOlder(key: string): Promise<void> {
+  const now = conversation(key).value;
+  if (!now.hasMore || paging.has(key) || link.value.state !== "open") return;
+  paging.add(key);
+  try {
+    const payload = await connection.request("chat.history", { sessionKey: key, limit: HISTORY, offset: now.wire.length });
+    if (payload["asleep"] !== true) change(key, (before) => withOlder(before, payload));
+  } catch {
+    // The connection is told of elsewhere; it is asked for again with the next scroll.
+  } finally {
+    paging.delete(key);
   }
 }
 
@@ -28,6 +46,7 @@ export async function loadSessions(): Promise<void> {
 }
 
 export async function loadAbout(): Promise<void> {
+  void loadOffers();
   if (connection.serves("agents.list")) {
     const payload = await connection.request("agents.list", {}).catch(() => undefined);
     const agents = Array.isArray(payload?.["agents"]) ? payload["agents"] : [];
@@ -66,11 +85,14 @@ export async function subscribe(key: string): Promise<void> {
 }
 
 let settling: number | undefined;
-/** Something changed that was not from here: read again, once, when it has settled. */
-export function reloadSoon(): void {
+let isHistoryStale = false;
+/** Something changed that was not from here: the list, and the history where `history` says so, are read again once it has settled. */
+export function reloadSoon(history: boolean): void {
+  isHistoryStale ||= history;
   window.clearTimeout(settling);
   settling = window.setTimeout(() => {
     void loadSessions();
-    if (current.value.run === undefined) void loadHistory(currentKey.value);
+    if (isHistoryStale) void loadHistory(currentKey.value);
+    isHistoryStale = false;
   }, SETTLE_MS);
 }

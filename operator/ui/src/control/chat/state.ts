@@ -1,4 +1,4 @@
-// The page's one state: what the views show. What changes it stands in reading, sending, choosing and living beside this file.
+// The page's one state: what the views show. What changes it stands in the other files of this folder.
 import { computed, signal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 
@@ -12,6 +12,10 @@ import type { Phase } from "./phase";
 import { withPresent } from "./sessions";
 import type { Session } from "./sessions";
 
+/** What is looked at beside the conversations. */
+export const PANELS = ["schedule", "skills", "files", "usage"] as const;
+export type Panel = (typeof PANELS)[number];
+
 export const phase = signal<Phase | undefined>(undefined);
 export const assistant = signal<string>(capitalised(nameOfHost() ?? ""));
 /** The resource: what commands take. */
@@ -20,6 +24,7 @@ export const adminUrl = signal<string | undefined>(undefined);
 export const model = signal<string | undefined>(undefined);
 export const sessions = signal<Session[]>([]);
 export const currentKey = signal<string>("");
+export const panel = signal<Panel | undefined>(undefined);
 /** Words for a screen reader: what just happened that only eyes would see. */
 export const announcement = signal("");
 /** Something that went wrong outside the conversation. */
@@ -33,6 +38,7 @@ export const connection = new Connection(location.origin.replace(/^http/, "ws") 
 export const link = connection.link;
 export const current = computed(() => conversation(currentKey.value).value);
 export const shownSessions = computed(() => withPresent(sessions.value, mainKey(), currentKey.value));
+export const currentSession = computed(() => shownSessions.value.find((session) => session.key === currentKey.value));
 
 export function capitalised(name: string): string {
   return name.charAt(0).toUpperCase() + name.slice(1);
@@ -51,7 +57,7 @@ export function mainKey(): string {
 export function conversation(key: string): Signal<Conversation> {
   let found = conversations.get(key);
   if (found === undefined) {
-    found = signal(key === "" ? EMPTY : fromKept(thisTab.read(`moltbot.chat.${key}`)));
+    found = signal(key === "" ? EMPTY : fromKept(thisTab.read(keptAt(key))));
     conversations.set(key, found);
   }
   return found;
@@ -64,7 +70,32 @@ export function change(key: string, how: (now: Conversation) => Conversation): v
   if (after === before) return;
   found.value = after;
   // Not at every delta: only what a reload should find.
-  if (after.messages !== before.messages || after.outgoing !== before.outgoing) thisTab.write(`moltbot.chat.${key}`, toKept(after));
+  if (after.messages !== before.messages || after.outgoing !== before.outgoing) keepSoon(key);
+}
+
+const keptAt = (key: string): string => `moltbot.chat.${key}`;
+/** A turn changes its conversation many times a second. */
+const KEEP_MS = 400;
+const unkept = new Set<string>();
+let keeping: number | undefined;
+
+function keepSoon(key: string): void {
+  unkept.add(key);
+  keeping ??= window.setTimeout(keepNow, KEEP_MS);
+}
+
+function keepNow(): void {
+  window.clearTimeout(keeping);
+  keeping = undefined;
+  for (const key of unkept) thisTab.write(keptAt(key), toKept(conversation(key).value));
+  unkept.clear();
+}
+window.addEventListener("pagehide", keepNow);
+
+/** The tab keeps nothing of this conversation any more. */
+export function forgetKept(key: string): void {
+  unkept.delete(key);
+  thisTab.remove(keptAt(key));
 }
 
 /** Does it; false, and a notice in words, when it was refused. */

@@ -3,34 +3,15 @@
 import { signal } from "@preact/signals";
 
 import { backoff } from "../../web/backoff";
-import { string } from "../../web/json";
+import { object, objects, string } from "../../web/json";
 import type { JsonObject } from "../../web/json";
 import { uuid } from "../../web/random";
 import { thisClient } from "./client";
 import { PROTOCOL, readFrame, readHello, readRefusal } from "./frames";
-import type { Hello, WireError } from "./frames";
+import type { WireError } from "./frames";
 import { deviceToken, proof, thisDevice } from "./identity";
-
-export type Link =
-  | { state: "connecting" }
-  | { state: "open"; hello: Hello }
-  | { state: "pairing"; requestId: string | undefined; reason: string }
-  | { state: "unauthorized"; message: string }
-  | { state: "refused"; message: string; remedy: string }
-  | { state: "lost"; retryAt: number; message: string };
-
-/** The gateway's, or the router's, own no to one request. */
-export class Refused extends Error {
-  readonly error: WireError;
-
-  constructor(error: WireError) {
-    super(error.message);
-    this.error = error;
-  }
-}
-
-/** The connection went before the answer came: it may or may not have been done. */
-export class Lost extends Error {}
+import { Lost, Refused } from "./link";
+import type { Link } from "./link";
 
 const ROLE = "operator";
 const SCOPES = ["operator.admin", "operator.read", "operator.write"] as const;
@@ -44,7 +25,7 @@ const PAIRING_MS = 20_000;
 const TICK_TIMEOUT = 4000;
 
 interface Waiting {
-  resolve: (payload: JsonObject) => void;
+  resolve: (payload: unknown) => void;
   reject: (reason: Error) => void;
   timer: number;
 }
@@ -90,16 +71,22 @@ export class Connection {
   }
 
   /** Asks, and gives what is answered. Rejects with Refused or Lost. */
-  request(method: string, params: JsonObject, patience: "read" | "wake" = "read"): Promise<JsonObject> {
-    if (this.link.value.state !== "open") return Promise.reject(new Lost("not connected"));
-    return this.#send(method, params, patience === "wake" ? WAKE_MS : READ_MS);
+  async request(method: string, params: JsonObject, patience: "read" | "wake" = "read"): Promise<JsonObject> {
+    if (this.link.value.state !== "open") throw new Lost("not connected");
+    return object(await this.#send(method, params, patience === "wake" ? WAKE_MS : READ_MS));
+  }
+
+  /** As `request`, for the methods whose answer is a list. */
+  async requestList(method: string, params: JsonObject): Promise<JsonObject[]> {
+    if (this.link.value.state !== "open") throw new Lost("not connected");
+    return objects(await this.#send(method, params, READ_MS));
   }
 
   serves(method: string): boolean {
     return this.link.value.state === "open" && this.link.value.hello.methods.has(method);
   }
 
-  #send(method: string, params: JsonObject, patienceMs: number): Promise<JsonObject> {
+  #send(method: string, params: JsonObject, patienceMs: number): Promise<unknown> {
     const id = uuid();
     return new Promise((resolve, reject) => {
       const timer = window.setTimeout(() => {
@@ -159,7 +146,7 @@ export class Connection {
         },
         HANDSHAKE_MS,
       );
-      const hello = readHello(payload);
+      const hello = readHello(object(payload));
       if (hello === undefined) throw new Lost("the answer to the opening was no hello");
       if (hello.deviceToken !== undefined) deviceToken.keep(hello.deviceToken);
       this.#attempt = 0;

@@ -13,7 +13,7 @@ export interface WireError {
 }
 
 export type Frame =
-  | { type: "res"; id: string; ok: true; payload: JsonObject }
+  | { type: "res"; id: string; ok: true; payload: unknown }
   | { type: "res"; id: string; ok: false; error: WireError }
   | { type: "event"; event: string; payload: JsonObject };
 
@@ -36,7 +36,7 @@ export function readFrame(source: string): Frame | undefined {
   if (frame["type"] === "event" && event !== undefined) return { type: "event", event, payload: object(frame["payload"]) };
   const id = string(frame["id"]);
   if (frame["type"] !== "res" || id === undefined) return undefined;
-  if (frame["ok"] === true) return { type: "res", id, ok: true, payload: object(frame["payload"]) };
+  if (frame["ok"] === true) return { type: "res", id, ok: true, payload: frame["payload"] };
   return { type: "res", id, ok: false, error: readError(frame["error"]) };
 }
 
@@ -50,9 +50,12 @@ export interface Hello {
   agentId: string;
   mainKey: string;
   modelConfigured: boolean;
+  /** Bytes that a frame from here may have. */
+  maxPayload: number;
 }
 
 const TICK_MS = 30_000;
+const MAX_PAYLOAD = 26_214_400;
 
 export function readHello(payload: JsonObject): Hello | undefined {
   if (payload["type"] !== "hello-ok") return undefined;
@@ -68,6 +71,7 @@ export function readHello(payload: JsonObject): Hello | undefined {
     agentId,
     mainKey: text(defaults["mainSessionKey"]) ?? `agent:${agentId}:main`,
     modelConfigured: defaults["modelConfigured"] !== false,
+    maxPayload: number(object(payload["policy"])["maxPayload"]) ?? MAX_PAYLOAD,
   };
 }
 

@@ -4,10 +4,12 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { Icon } from "../../design/icons";
 import { isExposed } from "../../web/place";
-import { announcement, assistant, currentKey, link, notice, shownSessions } from "../chat/state";
+import { announcement, assistant, currentKey, link, notice, panel, shownSessions } from "../chat/state";
+import { ApprovalNotice } from "./approval";
 import { Composer } from "./composer";
 import { currentGate } from "./gate";
 import { Log } from "./log";
+import { PanelView } from "./panel";
 import { Side } from "./side";
 import { StatusBanner, StatusPill } from "./status";
 
@@ -83,8 +85,8 @@ function Chat() {
             <span>No model is set up, so it cannot answer. Give it a key, as its conditions in the administration say.</span>
           </div>
         )}
-        <Log />
-        <div class="dock">
+        {panel.value === undefined ? <Log /> : <PanelView name={panel.value} />}
+        <div class="dock" data-bare={panel.value !== undefined}>
           <div class="column">
             {notice.value !== undefined && (
               <div class="banner bad" role="alert">
@@ -103,7 +105,8 @@ function Chat() {
               </div>
             )}
             <StatusBanner />
-            <Composer />
+            <ApprovalNotice />
+            {panel.value === undefined && <Composer />}
           </div>
         </div>
       </main>

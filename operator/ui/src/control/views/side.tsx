@@ -1,142 +1,84 @@
-// The list of conversations, and what belongs to the whole page.
-import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
-
-import { Dialog } from "../../design/dialog";
+// Beside the conversation: the list of all, search, the other views, and what belongs to the whole page.
 import { Icon } from "../../design/icons";
+import type { IconName } from "../../design/icons";
 import { Mark } from "../../design/mark";
 import { ThemeButton } from "../../design/theme";
-import { now } from "../../web/clock";
 import { ago } from "../../web/times";
-import type { Session } from "../chat/sessions";
-import { clearSession, deleteSession, newSession, openSession, renameSession } from "../chat/choosing";
-import { adminUrl, assistant, connection, currentKey, model, shownSessions } from "../chat/state";
+import { now } from "../../web/clock";
+import { newSession, openPanel } from "../chat/choosing";
+import { hits, isSearching, named, openHit, query } from "../chat/searching";
+import type { Hit } from "../chat/searching";
+import { adminUrl, assistant, connection, model, panel } from "../chat/state";
+import type { Panel } from "../chat/state";
+import { found, logWindow } from "./looking";
+import { Sessions } from "./sessions";
 
-function Menu({ session, onAsk }: { session: Session; onAsk: (what: "rename" | "clear" | "delete") => void }) {
-  const isOpen = useSignal(false);
-  const place = useRef<HTMLDivElement>(null);
-  const items = [
-    ["rename", "Rename", connection.serves("sessions.patch")],
-    ["clear", "Clear", connection.serves("sessions.reset")],
-    ["delete", "Delete", connection.serves("sessions.delete") && !session.isMain],
-  ] as const;
+const VIEWS: readonly (readonly [Panel, IconName, string, string])[] = [
+  ["schedule", "clock", "Schedule", "cron.list"],
+  ["skills", "spark", "Skills", "skills.status"],
+  ["files", "folder", "Files", "agents.files.list"],
+  ["usage", "coins", "Usage", "usage.cost"],
+];
 
-  useEffect(() => {
-    if (!isOpen.value) return undefined;
-    const away = (event: Event): void => {
-      if (event.target instanceof Node && place.current?.contains(event.target) === false) isOpen.value = false;
-    };
-    document.addEventListener("pointerdown", away);
-    document.addEventListener("focusin", away);
-    place.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
-    return () => {
-      document.removeEventListener("pointerdown", away);
-      document.removeEventListener("focusin", away);
-    };
-  }, [isOpen.value]);
-
-  if (!items.some(([, , served]) => served)) return null;
-  const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === "Escape" && isOpen.value) {
-      event.stopPropagation();
-      isOpen.value = false;
-      place.current?.querySelector("button")?.focus();
-    }
-    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-    event.preventDefault();
-    const all = [...(place.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
-    const at = all.findIndex((one) => one === document.activeElement);
-    all[(at + (event.key === "ArrowDown" ? 1 : -1) + all.length) % all.length]?.focus();
-  };
+function Snippet({ source }: { source: string }) {
   return (
-    <div class="menu-place" ref={place} onKeyDown={onKeyDown}>
-      <button
-        type="button"
-        class="button quiet small icon"
-        aria-haspopup="menu"
-        aria-expanded={isOpen.value}
-        aria-label={`Actions for ${session.title}`}
-        onClick={() => {
-          isOpen.value = !isOpen.value;
-        }}
-      >
-        <Icon name="more" size={18} />
-      </button>
-      {isOpen.value && (
-        <div class="menu" role="menu" aria-label={`Actions for ${session.title}`}>
-          {items.map(
-            ([what, label, served]) =>
-              served && (
-                <button
-                  key={what}
-                  type="button"
-                  role="menuitem"
-                  class={what === "delete" ? "danger" : ""}
-                  onClick={() => {
-                    isOpen.value = false;
-                    onAsk(what);
-                  }}
-                >
-                  {label}
-                </button>
-              ),
-          )}
-        </div>
+    <>
+      {source.split(/(\u0002[^\u0003]*\u0003)/).map((part, index) =>
+        part.startsWith("\u0002") ? <mark key={index}>{part.slice(1, -1)}</mark> : part,
       )}
-    </div>
+    </>
   );
 }
 
-interface Asked {
-  what: "rename" | "clear" | "delete";
-  session: Session;
+/** How long a found message stays marked (ms). */
+const MARKED_MS = 2500;
+
+async function goTo(hit: Hit): Promise<void> {
+  const key = await openHit(hit);
+  if (key === undefined) return;
+  found.value = key;
+  // Drawn first, so that it is known where it stands.
+  requestAnimationFrame(() => logWindow.show(key));
+  window.setTimeout(() => {
+    if (found.value === key) found.value = undefined;
+  }, MARKED_MS);
 }
 
-const QUESTIONS = {
-  rename: { title: "Rename this chat", words: "", action: "Rename" },
-  clear: { title: "Clear this chat?", words: "The assistant begins it anew: what was said in it is gone from here.", action: "Clear" },
-  delete: { title: "Delete this chat?", words: "It is removed with everything that was said in it.", action: "Delete" },
-} as const;
-
-function Question({ asked, onDone }: { asked: Asked; onDone: () => void }) {
-  const title = useSignal(asked.session.title);
-  const { what, session } = asked;
-  const question = QUESTIONS[what];
-  const act = (): void => {
-    if (what === "rename" && title.value.trim() !== "") void renameSession(session.key, title.value.trim());
-    if (what === "clear") void clearSession(session.key);
-    if (what === "delete") void deleteSession(session.key);
-  };
+function Hits({ onChosen }: { onChosen: () => void }) {
+  if (query.value.trim().length < 2) return null;
   return (
-    <Dialog title={question.title} action={question.action} isDanger={what !== "rename"} onSubmit={act} onDone={onDone}>
-      {what === "rename" ? (
-        <>
-          <label class="sr-only" for="title">
-            Name of the chat
-          </label>
-          <input
-            id="title"
-            class="field"
-            maxLength={64}
-            required
-            value={title.value}
-            onInput={(event) => {
-              title.value = event.currentTarget.value;
-            }}
-          />
-        </>
-      ) : (
-        <>
-          <p class="dialog-subject">{session.title}</p>
-          <p class="muted">{question.words}</p>
-        </>
-      )}
-    </Dialog>
+    <section class="session-group" aria-label="Found in messages">
+      {hits.value.length > 0 && <h2>In messages</h2>}
+      <ul>
+        {hits.value.map((hit) => (
+          <li key={`${hit.key} ${hit.messageId}`}>
+            <button
+              type="button"
+              class="hit"
+              onClick={() => {
+                void goTo(hit);
+                onChosen();
+              }}
+            >
+              <span class="hit-top">
+                <span class="session-title">{hit.title}</span>
+                {hit.at !== undefined && <span class="session-time">{ago(hit.at, now.value)}</span>}
+              </span>
+              <span class="hit-text">
+                <Snippet source={hit.snippet} />
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <p class="none" role="status">
+        {isSearching.value ? "Searching…" : hits.value.length === 0 && named.value.length === 0 ? "Nothing found." : ""}
+      </p>
+    </section>
   );
 }
 
 export function Side({ onChosen }: { onChosen: () => void }) {
-  const asked = useSignal<Asked | undefined>(undefined);
   return (
     <>
       <div class="side-top">
@@ -157,34 +99,44 @@ export function Side({ onChosen }: { onChosen: () => void }) {
         <Icon name="plus" size={18} />
         New chat
       </button>
+      <div class="search">
+        <Icon name="search" size={16} />
+        <input
+          type="search"
+          aria-label="Search chats"
+          placeholder="Search"
+          value={query.value}
+          onInput={(event) => {
+            query.value = event.currentTarget.value;
+          }}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape" || query.value === "") return;
+            event.stopPropagation();
+            event.preventDefault();
+            query.value = "";
+          }}
+        />
+      </div>
       <nav class="sessions" aria-label="Chats">
-        <ul>
-          {shownSessions.value.map((session) => {
-            const isCurrent = session.key === currentKey.value;
-            return (
-              <li key={session.key} class={isCurrent ? "current" : ""}>
-                <button
-                  type="button"
-                  class="session"
-                  aria-current={isCurrent ? "page" : undefined}
-                  onClick={() => {
-                    openSession(session.key);
-                    onChosen();
-                  }}
-                >
-                  <span class="session-title">{session.title}</span>
-                  {session.updatedAt !== undefined && <span class="session-time">{ago(session.updatedAt, now.value)}</span>}
-                </button>
-                <Menu
-                  session={session}
-                  onAsk={(what) => {
-                    asked.value = { what, session };
-                  }}
-                />
-              </li>
-            );
-          })}
-        </ul>
+        <Sessions onChosen={onChosen} />
+        <Hits onChosen={onChosen} />
+      </nav>
+      <nav class="views" aria-label="Views">
+        {VIEWS.filter(([, , , method]) => connection.serves(method)).map(([name, icon, label]) => (
+          <button
+            key={name}
+            type="button"
+            class={panel.value === name ? "view-link current" : "view-link"}
+            aria-current={panel.value === name ? "page" : undefined}
+            onClick={() => {
+              openPanel(name);
+              onChosen();
+            }}
+          >
+            <Icon name={icon} size={18} />
+            {label}
+          </button>
+        ))}
       </nav>
       <div class="side-foot">
         <span class="model" title="The model that answers">
@@ -195,15 +147,6 @@ export function Side({ onChosen }: { onChosen: () => void }) {
         </a>
         <ThemeButton />
       </div>
-      {asked.value !== undefined && (
-        <Question
-          key={asked.value.session.key + asked.value.what}
-          asked={asked.value}
-          onDone={() => {
-            asked.value = undefined;
-          }}
-        />
-      )}
     </>
   );
 }
