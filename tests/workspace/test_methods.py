@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from moltbot_gateway.store.search import parse_query, snippet_of
 from moltbot_protocol.methods import Scope
 from moltbot_trust.seals import Seal
 from tests.fakes.clock import FakeClock
@@ -151,3 +154,23 @@ async def test_words_without_spaces_are_found_where_they_stand(client: SealedCli
     await talk(client, model, "我的猫很可爱", "是的")
     (row,) = (await client.call("sessions.search", query="可爱"))["results"]
     assert row["snippet"] == "我的猫很\u0002可爱\u0003"
+
+
+async def test_a_snippet_shows_the_place_and_marks_what_was_found(client: SealedClient, model: ScriptedModel) -> None:
+    await talk(client, model, "word " * 100 + "then we meet at the Café Müller\u0002 in\n\nWuppertal " + "more " * 100, "Yes.")
+    (row,) = (await client.call("sessions.search", query="MULLER café"))["results"]
+    assert "meet at the \u0002Café\u0003 \u0002Müller\u0003 in Wuppertal more" in row["snippet"]
+    assert row["snippet"].startswith("…")
+    assert row["snippet"].endswith("…")
+    assert len(row["snippet"]) < 220
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=400), st.text(max_size=30))
+def test_a_snippet_is_the_text_with_marks_in_pairs(text: str, words: str) -> None:
+    shown = snippet_of(text, parse_query(words))
+    assert shown.count("\u0002") == shown.count("\u0003")
+    plain = shown.replace("\u0002", "").replace("\u0003", "")
+    if not text.startswith("…") and not text.endswith("…"):
+        plain = plain.removeprefix("…").removesuffix("…")
+    assert plain in " ".join(text.replace("\u0002", "").replace("\u0003", "").split())
