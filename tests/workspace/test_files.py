@@ -137,3 +137,12 @@ def test_the_list_has_known_files_there_or_not_then_notes_newest_first_then_skil
     shown = files.list_files(root)
     assert [item.name for item in shown] == [*files.KNOWN, "memory/2026-11-24.md", "memory/2026-11-23.md", "skills/a/SKILL.md"]
     assert [item.name for item in shown if item.missing] == ["MEMORY.md"]
+
+
+def test_what_a_killed_write_left_is_removed_at_the_next_start(root: Path) -> None:
+    files.prepare(root, ())
+    for name in (".0123456789abcdef.draft", "memory/.0123456789abcdef.draft", "mine.draft"):
+        (root / name).write_text("half")
+    files.prepare(root, ())
+    assert names(root) == {*files.TEMPLATES, "memory", "mine.draft"}
+    assert list((root / "memory").iterdir()) == []

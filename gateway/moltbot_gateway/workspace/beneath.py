@@ -22,6 +22,8 @@ from moltbot_gateway.errors import FileMissing, WorkspaceError
 MAX_PATH, MAX_NAME = 1024, 255
 # Entries of one directory that are looked at; whoever has more is told that it was cut.
 MAX_ENTRIES = 5_000
+# How a file is called while it is being written.
+_DRAFT = ".draft"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -105,7 +107,7 @@ def write_bytes(root: Path, path: str, content: bytes, *, mode: int = 0o644) -> 
     replaced, not followed. Raises as `read_bytes`."""
     parts = split_path(path)
     with _directory(root, parts[:-1], path, make=True) as folder, _told(path):
-        draft = f".{secrets.token_hex(8)}.draft"
+        draft = f".{secrets.token_hex(8)}{_DRAFT}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -119,6 +121,12 @@ def write_bytes(root: Path, path: str, content: bytes, *, mode: int = 0o644) -> 
                 os.unlink(draft, dir_fd=folder)
             raise
         os.fsync(folder)
+
+
+def is_draft(path: str) -> bool:
+    """Whether it is a file of `write_bytes` that was not finished."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(_DRAFT)
 
 
 def make_directory(root: Path, path: str) -> None:

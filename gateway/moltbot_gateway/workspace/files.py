@@ -44,6 +44,9 @@ def prepare(root: Path, given: Sequence[WorkspaceFile]) -> list[str]:
     A new workspace gets each template once: what a person or the assistant removed later stays removed.
     """
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for folder in ("", NOTES):
+        for entry in _drafts(root, folder):
+            beneath.remove(root, entry.path)
     # What begins with a dot is no one's words (`.tmp`, `.skills`).
     new = all(path.name.startswith(".") for path in root.iterdir()) or beneath.get_entry(root, _BEGUN) is not None
     if new:
@@ -60,6 +63,14 @@ def prepare(root: Path, given: Sequence[WorkspaceFile]) -> list[str]:
     if new:
         beneath.remove(root, _BEGUN)
     return problems
+
+
+def _drafts(root: Path, folder: str) -> list[beneath.Entry]:
+    """What a process that was killed in the middle of a write left."""
+    try:
+        return [entry for entry in beneath.list_directory(root, folder) if beneath.is_draft(entry.path)]
+    except WorkspaceError:
+        return []
 
 
 def _write_given(root: Path, file: WorkspaceFile) -> str:

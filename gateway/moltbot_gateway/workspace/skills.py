@@ -181,12 +181,14 @@ class Skills:
 
     def _read(self, source: Source, root: Path, folder: str, problems: list[str]) -> list[Skill]:
         try:
-            entries = [entry for entry in beneath.list_directory(root, folder) if entry.directory][:MAX_FOLDERS]
+            entries = [entry for entry in beneath.list_directory(root, folder) if entry.directory]
         except WorkspaceError as error:
             problems.append(f"{source.value} skills: {error}")
             return []
+        if len(entries) > MAX_FOLDERS:
+            problems.append(f"{source.value} skills: there are {len(entries)} folders, of which {MAX_FOLDERS} are looked at")
         skills = []
-        for entry in entries:
+        for entry in entries[:MAX_FOLDERS]:
             try:
                 content, info = beneath.read_bytes(root, f"{entry.path}/{FILE}", MAX_SKILL)
                 if info.size > len(content):
