@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.anthropic_api import FakeAnthropic
+from tests.fakes.anthropic_api import ApiError, FakeAnthropic
 from tests.fakes.gateway_client import MAIN, SealedClient, text_of
 from tests.gateway.pod import Pod, start
 
@@ -44,3 +44,23 @@ async def test_a_turn_by_claude_through_the_gateway(fake: FakeAnthropic, tmp_pat
         assert history[1]["usage"]["totalTokens"] > 0
         assert "turn 4" in await client.say("and now")
         assert [text_of({"message": message}) for message in history[:1]] == ["hello"]
+
+
+async def test_a_fallback_that_answers_is_told_and_so_is_the_return(fake: FakeAnthropic, tmp_path: Path) -> None:
+    environ = {"MOLTBOT_MODEL_ADAPTER": "anthropic", "MOLTBOT_MODEL_API_KEY": KEY, "MOLTBOT_MODEL_BASE_URL": fake.url}
+    environ["MOLTBOT_AGENT"] = '{"model": {"fallbacks": ["claude-haiku-5-5"]}}'
+    overloaded = ApiError(529, "overloaded_error", "Overloaded", {"retry-after": "0"})
+    async with start(Pod(tmp_path, environ=environ)) as live, SealedClient.connect(live.address) as client:
+        conditions = live.running.gateway.conditions
+        fake.script(overloaded, overloaded)
+        assert "claude-haiku-5-5" in await client.say("hello")
+        ready = conditions.get("ModelReady")
+        assert ready is not None
+        assert (ready.status, ready.reason) == ("True", "ModelFallback")
+        assert "claude-haiku-5-5 answers in place of claude-sonnet-5-5" in ready.message
+        assert "overloaded" in ready.message
+        await client.call("sessions.patch", key=MAIN, model="claude-opus-5-5")
+        assert "claude-opus-5-5" in await client.say("and you?")
+        ready = conditions.get("ModelReady")
+        assert ready is not None
+        assert ready.reason == "Answered"

@@ -199,6 +199,7 @@ async def test_a_failure_says_what_to_do(
     assert (failure.kind, failure.reason) == (kind, reason)
     assert words in failure.message
     assert bool(text) is spoke
+    assert bool(failure.usage.input) is (spoke or scenario in ("all-thought", "empty", "overloaded-early")), "what was counted is lost"
     assert KEY not in failure.message
 
 

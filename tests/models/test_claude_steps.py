@@ -267,6 +267,14 @@ async def test_half_a_thought_is_not_sent() -> None:
     assert [message["role"] for message in build_body(replace(asked(""), turns=turns))["messages"]] == ["user"]
 
 
+async def test_blank_texts_are_left_out(claude: ClaudeModel, fake: FakeAnthropic) -> None:
+    """The platform refuses them; an answer may have begun with one."""
+    call = ToolUse("t1", "list", {})
+    turns = [said("user", "hi"), Turn("assistant", (Text("\n\n"), call)), Turn("user", (ToolResult("t1", (Text(" "),)), Text("  ")))]
+    assert (await ask(claude, replace(asked(""), turns=turns))).end.stop_reason == STOP
+    assert [len(message["content"]) for message in fake.requests[-1].body["messages"]] == [1, 1, 1]
+
+
 # the kept prefix
 
 

@@ -92,13 +92,16 @@ class ClaudeModel:
                     for told in answer.take(event):
                         yield told
             yield answer.end()
-        except (sdk.APIError, OSError, ValueError, AttributeError, TypeError) as error:
-            raise self._translate(sdk, error, place) from error
+        except ModelFailure:
+            raise
         except Exception as error:
             # The stream's transport raises its own errors, of the HTTP library that the SDK brings.
-            if type(error).__module__.startswith("httpx"):
-                raise self._translate(sdk, error, place) from error
-            raise
+            known = (sdk.APIError, OSError, ValueError, AttributeError, TypeError)
+            if not isinstance(error, known) and not type(error).__module__.startswith("httpx"):
+                raise
+            failure = self._translate(sdk, error, place)
+            failure.usage = answer.usage
+            raise failure from error
         finally:
             await asyncio.shield(stream.close())
 

@@ -74,7 +74,7 @@ class ClaudeAnswer:
         self._place, self._model, self._after_results = place, model, after_results
         self._started = self._stopped = False
         self._stop_reason = self._explanation = ""
-        self._usage = Usage()
+        self.usage = Usage()
         self._blocks: dict[int, _Open] = {}
 
     def take(self, event: Any) -> list[ModelEvent]:
@@ -142,12 +142,12 @@ class ClaudeAnswer:
         """Raises ModelFailure unless the answer is whole and good."""
         if not self._started:
             raise failures.malformed(self._place)
-        if not self._stopped:
-            raise failures.cut(self._place)
         try:
+            if not self._stopped:
+                raise failures.cut(self._place)
             return self._end()
         except ModelFailure as failure:
-            failure.usage = self._usage
+            failure.usage = self.usage
             raise
 
     def _end(self) -> Completed:
@@ -177,17 +177,17 @@ class ClaudeAnswer:
                 raise failures.empty()
 
     def _completed(self, stop_reason: str, blocks: tuple[Block, ...]) -> Completed:
-        return Completed(stop_reason, self._model, self._usage, blocks, PROVIDER)
+        return Completed(stop_reason, self._model, self.usage, blocks, PROVIDER)
 
     def _count(self, usage: Any) -> None:
         """Counts are cumulative; what a later event leaves out stays."""
-        old = self._usage
+        old = self.usage
 
         def number(name: str, before: int) -> int:
             value = getattr(usage, name, None)
             return value if isinstance(value, int) and value >= 0 else before
 
-        self._usage = Usage(
+        self.usage = Usage(
             number("input_tokens", old.input),
             number("output_tokens", old.output),
             number("cache_read_input_tokens", old.cache_read),

@@ -129,9 +129,9 @@ class OpenAIAnswer:
         """Raises ModelFailure unless the answer is whole and good."""
         if not self._started:
             raise failures.malformed(self._place)
-        if not self._finish:
-            raise failures.cut(self._place)
         try:
+            if not self._finish:
+                raise failures.cut(self._place)
             return self._end()
         except ModelFailure as failure:
             failure.usage = self._usage
