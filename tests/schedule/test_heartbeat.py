@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +149,23 @@ async def test_with_nothing_to_do_it_costs_nothing(room: Room) -> None:
     assert {(event["status"], event["reason"]) for event in room.told} == {("skipped", "nothing to do")}
     room.file.unlink()
     assert await room.beat() == ("skipped", "nothing to do")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+async def test_what_is_no_file_asks_for_nothing(room: Room, kind: str, tmp_path: Path) -> None:
+    """Tools write in the workspace: a link leads nowhere else, and a pipe keeps nobody waiting."""
+    room.file.unlink()
+    match kind:
+        case "link":
+            (tmp_path / "secret").write_text("look here")
+            room.file.symlink_to(tmp_path / "secret")
+        case "pipe":
+            os.mkfifo(room.file)
+        case _:
+            room.file.mkdir()
+    async with asyncio.timeout(5):
+        assert await room.beat() == ("skipped", "nothing to do")
+    assert room.asked == []
 
 
 async def test_ok_is_neither_stored_nor_shown(room: Room) -> None:

@@ -17,11 +17,12 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from moltbot_gateway.agent_config import Heartbeat
-from moltbot_gateway.errors import BadSchedule, StateError
+from moltbot_gateway.errors import BadSchedule, FileMissing, StateError, WorkspaceError
 from moltbot_gateway.schedule.due import find_zone
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.notes import append_note
 from moltbot_gateway.store.records import Message
+from moltbot_gateway.workspace.beneath import read_bytes
 from moltbot_protocol.hello import MAIN_SESSION
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
@@ -127,7 +128,7 @@ class Heartbeats:
         self, config: Heartbeat, database: Database, workspace: Path, clock: Clock, ports: HeartbeatPorts, *, zone: str = "UTC"
     ) -> None:
         self._config, self._database, self._clock, self._ports = config, database, clock, ports
-        self._file = workspace / FILE
+        self._workspace = workspace
         try:
             self._zone = find_zone(zone)
         except BadSchedule:
@@ -188,11 +189,10 @@ class Heartbeats:
 
     def _nothing_to_do(self) -> bool:
         try:
-            with self._file.open("rb") as file:
-                raw = file.read(MAX_FILE + 1)
-        except OSError:
+            raw, entry = read_bytes(self._workspace, FILE, MAX_FILE)
+        except (FileMissing, WorkspaceError):  # none; or a link or a pipe, which asks for nothing
             return True
-        return len(raw) <= MAX_FILE and not has_work(raw.decode(errors="replace"))
+        return entry.size <= MAX_FILE and not has_work(raw.decode(errors="replace"))
 
     async def _ask(self) -> tuple[Status, str]:
         """What came of it, and what was said or is wrong."""
