@@ -200,3 +200,16 @@ async def test_memory_get_reads_nothing_else(root: Path, memory: Memory, path: s
     outcome = await run(memory, "memory_get", path=path)
     assert outcome.error
     assert "Your person" not in outcome.model
+
+
+async def test_of_a_long_line_the_part_with_the_hit_is_shown(root: Path, memory: Memory) -> None:
+    write(root, "MEMORY.md", "before " * 2000 + "the needle " + "after " * 2000)
+    (hit,) = await memory.search("needle", limit=5)
+    assert "the needle after" in hit.text
+    assert len(hit.text) < 500
+
+
+async def test_of_a_huge_note_the_beginning_is_found_and_the_rest_told_of(root: Path, memory: Memory) -> None:
+    write(root, "memory/huge.md", "first\n" + "x y z\n" * 100_000 + "last\n")
+    assert (await found(memory, "first"), await found(memory, "last")) == (["memory/huge.md:1"], [])
+    assert "use read for the rest" in (await run(memory, "memory_get", path="memory/huge.md")).model

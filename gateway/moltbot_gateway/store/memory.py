@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moltbot_gateway.store.search import MARK, UNMARK, Query, mark_parts, rough
+from moltbot_gateway.store.search import MARK, MAX_SCANNED, UNMARK, Query, mark_parts, rough
 
 # Lines of a piece, and of them those that the next piece has too: a thought that crosses the border is whole in one of them.
 CHUNK_LINES, OVERLAP = 40, 8
@@ -116,7 +116,9 @@ def _scan(db: sqlite3.Connection, query: Query) -> list[tuple[str, int, str, flo
     wanted = re.compile("|".join(map(re.escape, (*query.parts, *query.words))), re.IGNORECASE)
     found: list[tuple[str, int, str, float, int]] = []
     for path, first, text, mtime_ns in db.execute(
-        "SELECT t.path, t.first_line, t.text, f.mtime_ns FROM memory_text t JOIN memory_files f ON f.path = t.path"
+        "SELECT t.path, t.first_line, t.text, f.mtime_ns FROM memory_text t JOIN memory_files f ON f.path = t.path "
+        "ORDER BY t.rowid DESC LIMIT ?",
+        (MAX_SCANNED,),
     ):
         if different := {match.lower() for match in wanted.findall(text)}:
             found.append(
@@ -131,5 +133,11 @@ def _best_lines(path: str, first: int, marked: str) -> Hit:
     starts = range(max(1, len(lines) - SHOWN + 1))
     counts = [line.count(MARK) for line in lines]
     start = max(starts, key=lambda at: sum(counts[at : at + SHOWN]))
-    shown = [line.replace(MARK, "").replace(UNMARK, "")[:MAX_LINE] for line in lines[start : start + SHOWN]]
+    shown = [_cut(line) for line in lines[start : start + SHOWN]]
     return Hit(path, first + start, first + start + len(shown) - 1, "\n".join(shown))
+
+
+def _cut(line: str) -> str:
+    """Without marks; of a long line the part with its first hit."""
+    start = max(0, line.find(MARK) - MAX_LINE // 4) if len(line) > MAX_LINE else 0
+    return ("…" if start else "") + line[start:].replace(MARK, "").replace(UNMARK, "")[:MAX_LINE]

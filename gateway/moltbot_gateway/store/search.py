@@ -7,6 +7,7 @@ the tokenizer sees one long word; such a part is looked for as it stands.
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 import unicodedata
@@ -23,7 +24,7 @@ MAX_SCANNED = 20_000
 # Of the messages that have the words, the newest that are ranked: a word of every message would keep the database busy for a second.
 MAX_RANKED = 5_000
 # Characters of a snippet, of them before its first hit, and of a message that are looked through for it.
-SNIPPET, BEFORE, MAX_SHOWN = 180, 50, 100_000
+SNIPPET, BEFORE, MAX_SHOWN = 180, 50, 20_000
 _WORD = re.compile(r"[^\W_]+")
 _BEFORE_WORD, _REST_OF_WORD, _AFTER_WORD = r"(?<![^\W_])", r"[^\W_]*", r"(?![^\W_])"
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]+")
@@ -137,6 +138,7 @@ def _fold(text: str) -> str:
     return "".join(_plain(char) for char in text)
 
 
+@functools.lru_cache(maxsize=4096)
 def _plain(char: str) -> str:
     base = unicodedata.normalize("NFD", char)
     small = base[0].lower() if char.isalpha() and not _UNSPACED.match(char) else char

@@ -11,7 +11,7 @@ from moltbot_gateway.workspace import beneath, files
 from moltbot_gateway.workspace.memory import MAX_INDEXED, Memory
 
 DEFAULT_HITS, MAX_HITS = 6, 20
-# Of past conversations beside the notes.
+# Of conversations beside the notes.
 SAID_HITS = 4
 DEFAULT_LINES, MAX_LINES = 60, 400
 # Characters of one answer of memory_get; `tools.base` has the outer bound.
@@ -32,8 +32,8 @@ def memory_tools(memory: Memory) -> tuple[Tool, ...]:
         Tool(
             "memory_search",
             "Search memory",
-            "Search MEMORY.md, the notes in memory/ and past conversations for words. Use it before answering about people, decisions, "
-            "dates, plans or anything said earlier. Few telling words work best.",
+            "Search MEMORY.md, the notes in memory/, the main conversation and this one for words. Use it before answering about people, "
+            "decisions, dates, plans or anything said earlier. Few telling words work best.",
             object_schema(
                 {"query": {"type": "string", "description": "words to look for; the beginning of a word is enough"}},
                 limit={"type": "integer", "minimum": 1, "maximum": MAX_HITS, "description": f"hits, {DEFAULT_HITS} by default"},
@@ -86,19 +86,20 @@ async def _get(memory: Memory, call: ToolCall) -> ToolOutcome:
     if path != files.MEMORY and not (path.startswith(f"{files.NOTES}/") and path.endswith(".md")):
         return failed("Only MEMORY.md and memory/*.md are read here; use read for other files.", "No file of memory")
     try:
-        content, _ = await asyncio.to_thread(beneath.read_bytes, memory.workspace, path, MAX_INDEXED)
+        content, entry = await asyncio.to_thread(beneath.read_bytes, memory.workspace, path, MAX_INDEXED)
     except FileMissing:
         return failed(f"There is no {path}. memory_search finds what there is.", f"{path} does not exist")
     except WorkspaceError as error:
         return failed(str(error))
     lines = content.decode("utf-8", "replace").splitlines()
+    rest = f"\n[Only the first {len(content)} bytes of {entry.size}: use read for the rest]" if entry.size > len(content) else ""
     shown = lines[first - 1 : first - 1 + count]
     if not shown:
-        return ToolOutcome(f"{path} has {len(lines)} lines.", f"{path}: nothing from line {first} on")
+        return ToolOutcome(f"{path} has {len(lines)} lines.{rest}", f"{path}: nothing from line {first} on")
     text = "\n".join(f"{number}: {line}" for number, line in enumerate(shown, first))[:MAX_TEXT]
     last = first + len(shown) - 1
     more = f"\n[{len(lines)} lines in all; go on with from_line {last + 1}]" if last < len(lines) else ""
-    return ToolOutcome(text + more, f"{path}, lines {first}–{last}", details={"path": path, "firstLine": first, "lastLine": last})
+    return ToolOutcome(text + more + rest, f"{path}, lines {first}–{last}", details={"path": path, "firstLine": first, "lastLine": last})
 
 
 def _day(at_ms: int) -> str:

@@ -19,7 +19,7 @@ from moltbot_trust.logs import get_logger
 log = get_logger("moltbot_gateway.workspace")
 
 # Of one file, in bytes; the rest of a longer one is not found.
-MAX_INDEXED = 1024 * 1024
+MAX_INDEXED = 256 * 1024
 # Files that are indexed, newest names first: some ten years of days.
 MAX_FILES = 4_000
 # Files that go into the index in one write, so that nobody waits long for the database.
