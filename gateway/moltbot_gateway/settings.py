@@ -41,11 +41,13 @@ class Settings:
     recorded_lineage: str = setting("", doc="Lineage that the operator recorded; empty: none.")
     recorded_sequence: int | None = setting(None, doc="Sequence that it recorded.", minimum=0)
     state_url: str = setting("", doc="Control of the state container; empty without a bucket: then the gateway opens the state by itself.")
-    model_adapter: ModelAdapter = setting(ModelAdapter.NONE, doc="Who answers: Claude, the offline demo, or nobody yet.")
+    model_adapter: ModelAdapter = setting(
+        ModelAdapter.NONE, doc="Who answers: Claude, what speaks chat completions, the offline demo, or nobody yet."
+    )
     model_name: str = setting(DEFAULT_MODEL, doc="Model that is asked for.")
     model_api_key: Secret | None = setting(None, doc="The provider's key.")
     model_gateway_authorization: Secret | None = setting(None, doc="Token of an AI Gateway (header cf-aig-authorization).")
-    model_base_url: str = setting("", doc="Base URL of the Messages API; empty: Anthropic's own.")
+    model_base_url: str = setting("", doc="Base URL of the Messages API or of chat completions; empty: Anthropic's or OpenAI's own.")
     model_openai_api_key: Secret | None = setting(None, doc="Key for models named `openai/…` where another adapter is the main one.")
     model_openai_base_url: str = setting("", doc="Base URL of chat completions for such models; empty: OpenAI's own.")
     model_problem: str = setting("", doc="What the person is told while no model can work (adapter none).")

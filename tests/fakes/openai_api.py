@@ -42,7 +42,8 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Plan:
-    """An answer. `break_after` words it breaks off in the way `break_how` says (or with that text)."""
+    """An answer. `break_after` words it breaks off in the way `break_how` says (or with that text). `uncounted`: its calls have no index;
+    `same_ids`: their ids are those of other answers too."""
 
     text: str = ""
     finish: str = ""
@@ -54,6 +55,7 @@ class Plan:
     break_after: int | None = None
     break_how: str = "end"
     uncounted: bool = False
+    same_ids: bool = False
     head_pause: bool = False
     response: tuple[int, str, str] | None = None
     headers: Mapping[str, str] | None = None
@@ -316,6 +318,8 @@ def _conversation(messages: list[dict[str, Any]]) -> tuple[str, int, list[str]]:
 
 def _pieces(plan: Plan, number: int) -> list[dict[str, Any]]:
     """Calls in pieces, side by side: the second one begins before the first has ended."""
+    if plan.same_ids:
+        number = 0
     started: list[dict[str, Any]] = []
     rest: list[list[dict[str, Any]]] = []
     for index, call in enumerate(plan.calls):

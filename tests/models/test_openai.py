@@ -215,6 +215,22 @@ async def test_calls_that_nobody_counted_are_kept_apart(fake: FakeOpenAI) -> Non
     assert told.started == ["a", "b"]
 
 
+async def test_an_id_belongs_to_one_call_of_a_conversation(fake: FakeOpenAI) -> None:
+    """Some servers begin anew with each answer; Claude would refuse such a conversation, and results would be mixed up."""
+    same = Plan(calls=(Call("read", {}), Call("list", {})), same_ids=True)
+    fake.script(same, same, Plan("Done."))
+    model = connect(fake.url)
+    first = asked("hello", tools=TOOLS)
+    step = await ask(model, first)
+    second = answered(first, step.end, {"read": "a", "list": "b"})
+    again = await ask(model, second)
+    ids = [call.id for call in (*step.calls, *again.calls)]
+    assert len(set(ids)) == 4
+    assert ids[:2] == ["call_0_0", "call_0_1"]
+    assert (await ask(model, answered(second, again.end, {"read": "c", "list": "d"}))).text == "Done."
+    await model.close()
+
+
 async def test_an_input_that_is_no_object_is_handed_on_as_it_is(fake: FakeOpenAI) -> None:
     fake.script(Plan(calls=(Call("read", '{"path": '),)))
     model = connect(fake.url)
@@ -413,6 +429,13 @@ async def test_a_busy_provider_is_asked_again_and_that_is_told(fake: FakeOpenAI,
         assert [event.model for event in told.retries] == [MODEL]
         assert told.retries[0].message.endswith("asking again.")
     assert len(fake.requests) == tries
+
+
+async def test_text_that_was_shown_is_never_taken_back(fake: FakeOpenAI) -> None:
+    told, failure = await failing(fake.url, asked("[fake:error-midway times=1] please"), retries=3)
+    assert failure.again
+    assert told.text == "Once upon a"
+    assert len(fake.requests) == 1
 
 
 async def test_cancelling_ends_the_request(fake: FakeOpenAI) -> None:

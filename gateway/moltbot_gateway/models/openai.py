@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from moltbot_gateway.models import provider_failures as failures
-from moltbot_gateway.models.base import ModelEvent, ModelRequest, ToolResult
+from moltbot_gateway.models.base import ModelEvent, ModelRequest, ToolResult, ToolUse
 from moltbot_gateway.models.connection import GATEWAY_HEADER, Connection, Limits
 from moltbot_gateway.models.facts import facts_of
 from moltbot_gateway.models.failure import ModelFailure
@@ -69,7 +69,8 @@ class OpenAIModel:
 
     async def _once(self, request: ModelRequest, place: Place) -> AsyncGenerator[ModelEvent, None]:
         after_results = bool(request.turns) and any(isinstance(block, ToolResult) for block in request.turns[-1].blocks)
-        answer = OpenAIAnswer(place, request.model, after_results=after_results)
+        taken = (block.id for turn in request.turns for block in turn.blocks if isinstance(block, ToolUse))
+        answer = OpenAIAnswer(place, request.model, after_results=after_results, taken=taken)
         response = None
         try:
             response = await self._open(request, place)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,16 +54,18 @@ async def read_data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
 @dataclass
 class _Call:
     id: str
+    said_id: str
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     told: bool = False
 
 
 class OpenAIAnswer:
-    """`after_results`: the request ended with tool results, after which an empty end is a legal one."""
+    """`after_results`: the request ended with tool results, after which an empty end is a legal one. `taken`: ids of earlier calls; some
+    servers begin at `call_0` each time, and an id belongs to one call of a conversation."""
 
-    def __init__(self, place: Place, model: str, *, after_results: bool) -> None:
-        self._place, self._model, self._after_results = place, model, after_results
+    def __init__(self, place: Place, model: str, *, after_results: bool, taken: Iterable[str] = ()) -> None:
+        self._place, self._model, self._after_results, self._taken = place, model, after_results, set(taken)
         self._finish = self._refusal = ""
         self._started = False
         self._usage = Usage()
@@ -111,11 +114,11 @@ class OpenAIAnswer:
         index = part["index"] if isinstance(part.get("index"), int) else number
         function = part.get("function") or {}
         call = self._calls.get(index)
-        if call is not None and part.get("id") and part["id"] != call.id and function.get("name"):
+        if call is not None and part.get("id") and part["id"] != call.said_id and function.get("name"):
             index = len(self._calls)  # a server that does not count its calls
             call = None
         if call is None:
-            call = self._calls[index] = _Call(str(part.get("id") or f"call_{index}"))
+            call = self._calls[index] = self._begin(str(part.get("id") or ""))
         call.name = call.name or str(function.get("name") or "")
         arguments = function.get("arguments")
         if arguments:
@@ -124,6 +127,11 @@ class OpenAIAnswer:
             call.told = True
             return [ToolUseStarted(call.id, call.name)]
         return []
+
+    def _begin(self, said_id: str) -> _Call:
+        name = said_id if said_id and said_id not in self._taken else f"call_{secrets.token_hex(12)}"
+        self._taken.add(name)
+        return _Call(name, said_id)
 
     def end(self) -> Completed:
         """Raises ModelFailure unless the answer is whole and good."""
