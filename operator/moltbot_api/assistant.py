@@ -182,9 +182,9 @@ class ScheduledJob(SpecModel):
     }
 
     name: ItemName = Field(description="Name of the job.")
-    cron: Annotated[str, Field(min_length=9, max_length=128)] | None = Field(
+    cron: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         default=None,
-        description="When, as a cron expression of five fields: minute, hour, day of month, month, weekday; such as `0 7 * * mon-fri`.",
+        description="When, as a cron expression of five fields: minute, hour, day of month, month, weekday; such as `0 7 * * mon-fri`; or @daily and its like.",
     )
     every: Interval | None = Field(default=None, description="How far apart, such as 30m, 6h or 1d; at least 1m.")
     at: (

@@ -1,7 +1,7 @@
 """Times that people write in a schedule: cron expressions, time zones, moments. What is wrong with them is said in words. Pure.
 
-Stricter than what runs the jobs (`moltbot_gateway.schedule.cron`, which the operator cannot import): that takes ranges that go
-backwards, too.
+Cron expressions are those that the gateway runs (`moltbot_gateway.schedule.cron`, which the operator cannot import): a test holds that both
+take the same ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MACROS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+# How a field that restricts nothing is written.
+_ANY = ("*", "?", "*/1")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # 29 February comes, if not every year.
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -31,8 +34,8 @@ class _Field:
 
     def number(self, text: str) -> int:
         """Raises ValueError, with words."""
-        if text.lower() in self.names:
-            return self.first + self.names.index(text.lower())
+        if text.isalpha() and text[:3].lower() in self.names:
+            return self.first + self.names.index(text[:3].lower())
         if not text.isascii() or not text.isdigit():
             raise ValueError(f"{text!r} is no {self.title}")
         if not self.first <= int(text) <= self.last:
@@ -40,9 +43,9 @@ class _Field:
         return int(text)
 
     def values(self, text: str) -> set[int]:
-        """Raises ValueError, with words."""
+        """A range may go over the end: `22-2`. Raises ValueError, with words."""
         found: set[int] = set()
-        for part in text.split(","):
+        for part in text.replace("?", "*").split(","):
             whole, slash, step = part.partition("/")
             if slash and (not step.isascii() or not step.isdigit() or int(step) == 0):
                 raise ValueError(f"{part!r}: after / stands a whole number from 1 on")
@@ -52,9 +55,9 @@ class _Field:
             else:
                 first = self.number(begin)
                 last = self.number(end) if dash else (self.last if slash else first)
-            if last < first:
-                raise ValueError(f"{whole} goes backwards: write {begin}-{self.last},{self.first}-{end}")
-            found.update(range(first, last + 1, int(step) if slash else 1))
+            over = [*range(first, self.last + 1), *range(self.first, last + 1)]
+            span = list(range(first, last + 1)) if first <= last else over
+            found.update(span[:: int(step) if slash else 1])
         return found
 
 
@@ -69,6 +72,8 @@ _FIELDS = (
 
 def cron_problem(expression: str) -> str | None:
     """Why this is not a cron expression of five fields that ever comes, or None."""
+    if expression.strip().lower() in _MACROS:
+        return None
     fields = expression.split()
     if len(fields) != len(_FIELDS):
         return f"{expression!r} is no cron expression, which has five fields: minute, hour, day of month, month, weekday"
@@ -77,7 +82,7 @@ def cron_problem(expression: str) -> str | None:
     except ValueError as error:
         return f"{expression!r}: {error}"
     days, months = values[2], values[3]
-    if fields[4] == "*" and all(min(days) > _LONGEST[month - 1] for month in months):
+    if fields[4] in _ANY and all(min(days) > _LONGEST[month - 1] for month in months):
         return f"{expression!r} never comes: no such month has a day {min(days)}"
     return None
 
