@@ -2,6 +2,7 @@
 its error shape (`openai_rules`); streaming, tool calls, usage and failures as it has them.
 
     fake = FakeOpenAI(); await fake.start(); …; fake.requests[-1].body; await fake.stop()
+    python -m tests.fakes.openai_api --host 0.0.0.0 --port 8091 --api-key test-key
 
 What it answers is chosen by the markers of `anthropic_api`: `[fake:call NAME {…}]`, `[fake:bad-call NAME …]`, `[fake:cut-call NAME {…}]`,
 `[fake:say …]`, `[fake:then]`, `{results}`, and a scenario of `SCENARIOS` here, with `times=N`. Without one it repeats what was said.
@@ -10,6 +11,7 @@ What it answers is chosen by the markers of `anthropic_api`: `[fake:call NAME {�
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import dataclasses
 import itertools
@@ -138,15 +140,15 @@ class FakeOpenAI:
     _kept: list[str] = field(default_factory=list)
     _runner: web.AppRunner | None = None
 
-    async def start(self) -> str:
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Returns the base URL, as it would be put into OPENAI_BASE_URL."""
         application = web.Application(client_max_size=64 * 2**20)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        address, port = self._runner.addresses[0][:2]
-        self.url = f"http://{address}:{port}{self.prefix}"
+        await web.TCPSite(self._runner, host, port).start()
+        address, bound = self._runner.addresses[0][:2]
+        self.url = f"http://{address}:{bound}{self.prefix}"
         return self.url
 
     async def stop(self) -> None:
@@ -339,3 +341,18 @@ def _pieces(plan: Plan, number: int) -> list[dict[str, Any]]:
 def _common(left: str, right: str) -> int:
     """How long both begin alike."""
     return next((index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    fake = FakeOpenAI(api_key=arguments.api_key, prefix=arguments.prefix)
+    print(f"listening on {await fake.start(arguments.host, arguments.port)}", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8091)
+    parser.add_argument("--prefix", default="/v1")
+    parser.add_argument("--api-key", default="sk-openai-test-key")
+    asyncio.run(_serve(parser.parse_args()))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from moltbot_gateway.models.base import Completed, ModelRequest, TextDelta, said
+from moltbot_gateway.models.base import Completed, ModelRequest, Retrying, TextDelta, said
 from moltbot_gateway.models.claude import ClaudeModel, clean_base_url
 from moltbot_gateway.models.claude_body import build_body, thinks
 from moltbot_gateway.models.connection import Connection, Limits
@@ -212,16 +212,56 @@ async def test_nobody_there_is_told_with_the_address(fake: FakeAnthropic) -> Non
     assert failure.reason is Reason.UNREACHABLE
 
 
-@pytest.mark.parametrize("scenario", ["rate-limit", "overloaded", "server-error", "bad-request"])
-async def test_a_busy_provider_is_asked_again_and_a_wrong_request_is_not(fake: FakeAnthropic, scenario: str) -> None:
-    asked = request(f"[fake:{scenario} times=1 retry-after=0] please")
-    if scenario == "bad-request":
-        await fail(connect(fake, retries=3), asked)
-        assert len(fake.requests) == 1
-        return
-    text, _ = await ask(connect(fake, retries=3), asked)
-    assert text.startswith("You said: please")
-    assert len(fake.requests) == 2
+# scenario, requests that are sent, words of what the person is told meanwhile
+AGAIN = [
+    ("rate-limit", 2, "limit is reached"),
+    ("overloaded", 2, "overloaded"),
+    ("server-error", 2, "failed"),
+    ("bad-gateway", 2, "failed"),
+    ("timeout", 2, "does not answer"),
+    ("slow-head", 2, "does not answer"),
+    ("bad-request", 1, ""),
+    ("unauthorized", 1, ""),
+]
+
+
+@pytest.mark.parametrize(("scenario", "requests", "words"), AGAIN, ids=[row[0] for row in AGAIN])
+async def test_a_busy_provider_is_asked_again_which_is_told_and_a_wrong_request_is_not(
+    fake: FakeAnthropic, scenario: str, requests: int, words: str
+) -> None:
+    asked, model = request(f"[fake:{scenario} times=1 retry-after=0] please"), connect(fake, retries=3)
+    events: list[object] = []
+    try:
+        async for event in model.stream(asked):
+            events.append(event)
+    except ModelFailure:
+        assert requests == 1
+    await model.close()
+    told = [event for event in events if isinstance(event, Retrying)]
+    assert len(fake.requests) == requests
+    assert len(told) == requests - 1
+    assert all(event.model == DEFAULT_MODEL and words in event.message for event in told)
+    assert not told or events[0] is told[0]
+
+
+async def test_nobody_waits_for_a_provider_that_wants_an_hour(fake: FakeAnthropic) -> None:
+    _, failure = await fail(connect(fake, retries=3), request("[fake:rate-limit retry-after=3600] please"))
+    assert "in 60 minutes" in failure.message
+    assert failure.wait == 3600
+    assert len(fake.requests) == 1
+
+
+async def test_what_the_provider_asks_for_is_waited(fake: FakeAnthropic) -> None:
+    pauses: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+
+    model = ClaudeModel(Connection(fake.url, Secret(KEY)), sleep=noted)
+    await ask(model, request("[fake:rate-limit times=1 retry-after=7] please"))
+    await ask(connect(fake), request("hello"))
+    (pause,) = pauses
+    assert 7 <= pause <= 7.5
 
 
 async def test_a_stream_that_failed_before_its_first_word_is_asked_for_again(fake: FakeAnthropic) -> None:

@@ -171,6 +171,15 @@ async def test_with_all_put_aside_the_first_to_come_back_is_asked() -> None:
     assert scripted.asked == ["a", "a"]
 
 
+async def test_with_all_put_aside_nobody_else_is_asked_than_the_next_to_come_back() -> None:
+    scripted, model, _ = three(a=overloaded(wait=600), b=overloaded(wait=300), c=overloaded())
+    await fail(model, asked())
+    scripted.asked.clear()
+    _, failure = await fail(model, asked())
+    assert scripted.asked == ["c"]
+    assert failure.message == "It is overloaded."
+
+
 async def test_ten_failures_in_a_row_and_then_an_answer() -> None:
     scripted, model, clock = three(a=overloaded(), b=overloaded(), c=overloaded())
     for _ in range(10):

@@ -29,7 +29,7 @@ from moltbot_gateway.models.openai import OpenAIModel
 from moltbot_gateway.models.openai_body import build_body, clean_base_url, effort_for, wire_name
 from moltbot_gateway.models.retrying import RetryPolicy
 from moltbot_trust.redaction import Secret
-from tests.fakes.openai_api import Call, FakeOpenAI, Plan
+from tests.fakes.openai_api import ApiError, Call, FakeOpenAI, Plan
 from tests.models.asking import PDF, PNG, TOOLS, Told, answered, ask, fail, no_pause, request, went_on
 
 KEY = "sk-openai-test-key"
@@ -353,6 +353,14 @@ async def test_what_a_server_does_not_know_is_left_out_from_then_on(fake: FakeOp
     await ask(model, asked("hello"))
     assert [item.status for item in fake.requests] == [400, 0, 0]
     await model.close()
+
+
+async def test_what_is_refused_either_way_is_not_tried_for_ever(fake: FakeOpenAI) -> None:
+    refusal = ApiError(400, "Unsupported parameter: 'max_tokens' is not supported", param="max_tokens")
+    fake.script(*[refusal] * 5)
+    _, failure = await failing(fake.url, asked("hello"))
+    assert "max_tokens" in failure.message
+    assert len(fake.requests) == 2
 
 
 async def test_a_refusal_that_leaving_out_cannot_mend_ends(fake: FakeOpenAI) -> None:
