@@ -69,6 +69,10 @@ class Bridge:
 
     async def serve(self) -> None:
         """Until the end of input. Raises what the SDK raises where the server cannot be used."""
+        # An end of input before the first call, also while the server starts, breaks off whatever is under way, in order.
+        first = asyncio.ensure_future(self._frames.readline())
+        begun = asyncio.current_task()
+        first.add_done_callback(lambda read: None if read.cancelled() or read.result() or begun is None else begun.cancel())
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(START_SECONDS):
                 client = await stack.enter_async_context(self._client())
@@ -80,7 +84,7 @@ class Bridge:
                     group.create_task(self._listen(client)),
                     group.create_task(self._watch()),
                 ]
-                await self._take(client, group)
+                await self._take(client, group, first)
                 for task in (*followers, *self._calls.values()):
                     task.cancel()
 
@@ -173,17 +177,19 @@ class Bridge:
                 break
         return tools_of(listed, self._only)
 
-    async def _take(self, client: Client, group: asyncio.TaskGroup) -> None:
+    async def _take(self, client: Client, group: asyncio.TaskGroup, first: asyncio.Future[bytes]) -> None:
         """Frames of the gateway, which is trusted: a wrong one is a fault and ends the process."""
-        while line := await self._frames.readline():
+        line = await first
+        while line:
             frame = json.loads(line)
             if "cancel" in frame:
                 task = self._calls.get(frame["cancel"])
                 if task is not None:
                     task.cancel()
-                continue
-            number = frame["id"]
-            self._calls[number] = group.create_task(self._call(client, number, frame["call"]))
+            else:
+                number = frame["id"]
+                self._calls[number] = group.create_task(self._call(client, number, frame["call"]))
+            line = await self._frames.readline()
 
     async def _call(self, client: Client, number: int, call: Mapping[str, Any]) -> None:
         async def progress(progress: float, total: float | None, message: str | None) -> None:
@@ -204,8 +210,11 @@ class Bridge:
 
     async def _check(self, client: Client) -> None:
         """After a failed call: a server that cannot even name its tools (gone, or it no longer knows this session) is begun anew."""
-        async with asyncio.timeout(CHECK_SECONDS):
-            await client.list_tools()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await client.list_tools()
+        except Exception as error:
+            raise ConnectionError("it no longer answers") from error
 
     async def _send(self, frame: Mapping[str, object]) -> None:
         data = json.dumps(frame, separators=(",", ":")).encode() + b"\n"
@@ -233,6 +242,8 @@ async def _serve(workspace: Path) -> int:
     bridge = Bridge(json.loads(await frames.readline()), workspace, frames, out)
     try:
         await bridge.serve()
+    except asyncio.CancelledError:
+        return 0
     except TimeoutError:
         return _give_up("it did not answer in time")
     except Exception as error:  # noqa: BLE001 - the process's boundary: the gateway tells the person

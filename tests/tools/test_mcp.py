@@ -379,6 +379,33 @@ async def test_a_server_by_http_that_refuses_or_is_not_there(home: Home, remote:
         assert KEY not in message
 
 
+async def test_a_server_by_http_that_was_started_anew_is_used_again(home: Home) -> None:
+    """Its port stays, its sessions are gone."""
+
+    async def begin(port: str) -> tuple[asyncio.subprocess.Process, str]:
+        command = (sys.executable, str(home.workspace / "mcp_server.py"), "good", "--port", port)
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        return process, (await process.stdout.readline()).decode().strip()
+
+    process, port = await begin("0")
+    try:
+        async with home.servers([McpServer("search", url=f"http://127.0.0.1:{port}/mcp")]) as servers:
+            add = named(await servers.tools(), "mcp_search_add")
+            process.kill()
+            await process.wait()
+            assert (await call(add, a=1, b=2)).error
+            await home.reported(lambda condition: condition.status == "False")
+            process, _ = await begin(port)
+            await home.pausing()
+            await home.clock.advance(1)
+            await home.reported(lambda condition: condition.status == "True")
+            assert (await call(add, a=1, b=2)).person == "3"
+    finally:
+        process.kill()
+        await process.wait()
+
+
 @pytest.mark.parametrize(
     ("server", "tool", "name"),
     [

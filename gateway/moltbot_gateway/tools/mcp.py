@@ -105,6 +105,9 @@ class McpServers:
                 reason = str(error)
             except OSError as error:
                 reason = f"it cannot be started ({error.strerror or error})"
+            except Exception as error:  # the task's boundary: what nobody thought of must cost one server, not all
+                log.exception("mcp server broke", server=server.config.name)
+                reason = f"an error of the gateway's own ({type(error).__name__}; it is in the log)"
             if self._clock.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             # Its own words are for the condition: a log may go further than a person wants them to.
