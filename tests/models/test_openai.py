@@ -90,6 +90,8 @@ ADDRESSES = [
     ("http://localhost:11434", "http://localhost:11434/v1"),
     ("http://localhost:11434/", "http://localhost:11434/v1"),
     ("https://example.com/openai", "https://example.com/openai"),
+    ("https://example.com/openai/v1/chat/completions", "https://example.com/openai/v1"),
+    ("https://example.com/v1/openai/", "https://example.com/v1/openai"),
 ]
 
 

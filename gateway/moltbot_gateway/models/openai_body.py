@@ -30,10 +30,11 @@ def clean_base_url(url: str) -> str:
     if not cleaned:
         return DEFAULT_BASE_URL
     path = urlsplit(cleaned).path
-    if path.endswith("/openai/v1"):
-        return cleaned.removesuffix("/v1")
-    if urlsplit(cleaned).netloc == _GATEWAY_HOST and len(path.strip("/").split("/")) == 3:
-        return f"{cleaned}/compat"
+    if urlsplit(cleaned).netloc == _GATEWAY_HOST:
+        # Its door `openai` has no `/v1`; elsewhere `…/openai/v1` is right as it is. The gateway alone: its door for every provider.
+        cleaned = cleaned.removesuffix("/v1") if path.endswith("/openai/v1") else cleaned
+        if len(path.strip("/").split("/")) == 3:
+            return f"{cleaned}/compat"
     return f"{cleaned}/v1" if path in ("", "/") or path.endswith("/workers-ai") else cleaned
 
 
