@@ -16,9 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from moltbot_tools import landlock
+
 _PR_SET_CHILD_SUBREAPER, _PR_SET_PDEATHSIG = 36, 1  # linux/prctl.h
 # More than this is looked at in the next round.
 _MAX_WALK = 20_000
+# Seconds until what cannot be killed (it waits for a device) is left behind.
+_PATIENCE = 30.0
 # Seconds between SIGTERM and SIGKILL.
 GRACE = 2.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,11 +50,12 @@ def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> Non
         os.kill(os.getpid(), number)
 
 
-def descendants(root: int) -> list[int]:
-    """Of `root`, without it, parents before children; those that ended but were not waited for are among them."""
+def descendants(root: int, limit: int = _MAX_WALK) -> list[int]:
+    """Of `root`, without it, parents before children, not many more than `limit`; those that ended but were not waited for are among
+    them."""
     found: list[int] = []
     todo = [root]
-    while todo and len(found) < _MAX_WALK:
+    while todo and len(found) <= limit:
         for child in _children(todo.pop()):
             found.append(child)
             todo.append(child)
@@ -86,39 +91,83 @@ def _parent(process: str) -> int:
         return 0
 
 
-def load(root: int) -> Load:
-    """What all descendants of `root` use now."""
-    processes = memory = 0
-    for process in descendants(root):
-        processes += 1
+def load(root: int, most: int) -> Load:
+    """What all descendants of `root` use now. Of more than `most` the memory is not looked at: a fork bomb does not wait for that."""
+    found = descendants(root, most)
+    memory = 0
+    for process in found if len(found) <= most else ():
         with contextlib.suppress(OSError, IndexError, ValueError):
             resident, shared = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1:3]
             memory += (int(resident) - int(shared)) * _PAGE
-    return Load(processes, memory)
+    return Load(len(found), memory)
 
 
 Waited = Callable[[int, int], None]
 
 
-def end_descendants(grace: float = GRACE, waited: Waited = lambda process, status: None) -> int:
+def alone_with_its_own(abi: int, outsider: int) -> bool:
+    """Enter a domain in which this process's signals reach nothing but itself and what it starts; False where the kernel cannot. Proven by
+    `outsider`, a process of the same user: whoever relies on this sends signals to everybody."""
+    landlock.separate_signals(abi)
+    try:
+        os.kill(outsider, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False
+
+
+def end_descendants(grace: float = GRACE, waited: Waited = lambda process, status: None, *, alone: bool = False) -> int:
     """SIGTERM to all of this process's, SIGKILL to what is left after `grace` seconds (0: at once), until none is left. Returns how many
-    there were at first. `waited` is told of each of its own children that ended, and how."""
+    there were at first, 0 where there was no grace. `waited` is told of each of its own children that ended, and how. `alone`: as
+    `alone_with_its_own` said."""
     root = os.getpid()
-    first = _living(root, waited)
-    if grace and first:
+    first = _living(root, waited) if grace else []
+    if first:
         _signal(first, signal.SIGTERM)
         _signal(first, signal.SIGCONT)
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline and _living(root, waited):
             time.sleep(0.02)
-    # A fork bomb outruns one round of kills: stopped processes do not fork, so every round leaves fewer that can.
-    deadline = time.monotonic() + 10
-    while (living := _living(root, waited)) and time.monotonic() < deadline:
-        _signal(living, signal.SIGSTOP)
-        _signal(_living(root, waited), signal.SIGKILL)
-        time.sleep(0.01)
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if alone:
+            _kill_all()
+        else:
+            _hold_and_kill(root)
+        if not _living(root, waited):
+            break
+        time.sleep(0.005)
     reap(waited)
     return len(first)
+
+
+def _kill_all() -> None:
+    """Every process that may be signalled, but this one, in one step of the kernel: nothing forks meanwhile, so a fork bomb ends here."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(-1, signal.SIGKILL)
+
+
+def _hold_and_kill(root: int) -> None:
+    """Stop every descendant, group by group, before its children are listed, so that the list is whole; then kill them. What lost its
+    parent meanwhile is a child of `root` in the next look."""
+    seen: set[int] = set()
+    groups = {os.getpgrp()}
+    todo = list(_children(root))
+    while todo:
+        process = todo.pop()
+        if process in seen:
+            continue
+        seen.add(process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            group = os.getpgid(process)
+            if group not in groups:
+                groups.add(group)
+                os.killpg(group, signal.SIGSTOP)
+        _signal([process], signal.SIGSTOP)
+        todo.extend(_children(process))
+    _signal(list(seen), signal.SIGKILL)
 
 
 def reap(waited: Waited) -> None:

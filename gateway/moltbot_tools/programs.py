@@ -18,7 +18,7 @@ from pathlib import Path
 from moltbot_tools import landlock
 from moltbot_tools.confinement import limit_memory
 from moltbot_tools.output import Output
-from moltbot_tools.processes import adopt_orphans, end_descendants, end_with_parent, load, reap
+from moltbot_tools.processes import adopt_orphans, alone_with_its_own, end_descendants, end_with_parent, load, reap
 
 Send = Callable[[dict[str, object]], None]
 
@@ -31,11 +31,11 @@ BACKGROUND_RATE = 256 * 2**10
 # Free space of the workspace's volume below which a program that fills it is ended: the database lives there too (bytes).
 LEAST_FREE = 128 * 2**20
 # Seconds between looks at what the program uses, and between what is shown of a running one.
-_WATCH, _SHOW = 0.2, 0.3
+_WATCH, _SHOW = 0.1, 0.3
 _SHOWN = 4000
 _CHUNK = 65536
-# The gateway answers people while a program uses all of the processor.
-_NICE = 5
+# The gateway answers people, and we watch, while a program uses all of the processor.
+_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class _Run:
         signal.signal(signal.SIGTERM, self._cancelled)
         adopt_orphans()
         end_with_parent(host)
+        self._alone = alone_with_its_own(program.abi, host)
         self._reader, self._main = _start(program)
 
     def _cancelled(self, number: int, frame: object) -> None:
@@ -95,7 +96,7 @@ class _Run:
                     poll.unregister(self._reader)
             reap(self._waited)
             self._watch()
-        left = end_descendants(0 if "many processes" in self._ended else 2.0, waited=self._waited)
+        left = end_descendants(0 if "many processes" in self._ended else 2.0, waited=self._waited, alone=self._alone)
         while open_pipe and self._output.total <= MAX_OUTPUT and self._take():
             pass
         os.close(self._reader)
@@ -131,7 +132,7 @@ class _Run:
             self._send({"update": {"text": self._output.end(_SHOWN)}})
         if now - self._watched < _WATCH:
             return
-        used = load(os.getpid())
+        used = load(os.getpid(), MAX_PROCESSES)
         self._watched = time.monotonic()
         if used.processes > MAX_PROCESSES:
             self._ended = self._ended or f"it started too many processes (more than {MAX_PROCESSES})"
