@@ -15,7 +15,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+from moltbot_gateway import person_environment
 from moltbot_gateway.app import running
+from moltbot_gateway.gateway import Given
 from moltbot_gateway.process import become_undumpable, started_at
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import SystemClock
@@ -29,6 +31,7 @@ log = get_logger("moltbot_gateway")
 
 def main() -> int:
     began = started_at()
+    given = Given(person_environment.take(os.environ))
     try:
         settings = read_settings(Settings, os.environ)
     except SettingsError as error:
@@ -42,16 +45,16 @@ def main() -> int:
         shown = effective_settings(settings) | {"tls_certificate": fingerprint_of(settings.tls_certificate), "agent": len(settings.agent)}
         log.info("starting", **shown)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, began))
+            runner.run(_serve(settings, began, given))
     except (TrustError, OSError) as error:
         log.error("cannot start", reason=str(error))  # noqa: TRY400 - the reason says it all
         return 2
     return 0
 
 
-async def _serve(settings: Settings, began: float) -> None:
+async def _serve(settings: Settings, began: float, given: Given) -> None:
     loop = asyncio.get_running_loop()
-    async with running(settings, SystemClock(), began=began) as live:
+    async with running(settings, SystemClock(), began=began, given=given) as live:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, live.gateway.terminate)
         await live.gateway.done.wait()

@@ -1,15 +1,20 @@
-"""The assistant itself, put together when its state opens: queue and turns, tools, prompt, costs. What each part does is its own
+"""The assistant itself, put together when its state opens: queue and turns, tools, prompt, jobs, costs. What each part does is its own
 module's.
+
+    made → open (what the last process left, jobs) → start → …  → stop (turns end) → close
+
+What is not needed before the first turn (the workspace, skills, what confinement there is) is prepared beside it: a turn waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo
+from pathlib import Path
 
-from moltbot_gateway.activity import ActivityClock
+from moltbot_gateway import person_environment
+from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.agent_config import AgentConfig, Confinement
 from moltbot_gateway.chat.asking import Asking
 from moltbot_gateway.chat.calls import Calls
@@ -18,77 +23,250 @@ from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.chat.rounds import Rounds
 from moltbot_gateway.chat.turn import Turn, TurnParts, TurnSettings
 from moltbot_gateway.chat.turns import Turns
-from moltbot_gateway.conditions import Conditions
+from moltbot_gateway.chat.wire import message_to_wire
+from moltbot_gateway.conditions import SCHEDULE_READY, TOOLS_READY, Condition, Conditions
+from moltbot_gateway.delivery.outbox import Outbox
+from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.hub import Hub
+from moltbot_gateway.job_runner import HeartbeatAsker, JobRunner
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.facts import cost_micros, facts_of
+from moltbot_gateway.schedule.heartbeat import HeartbeatPorts, Heartbeats
+from moltbot_gateway.schedule.service import Ports, Schedule
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.tools.approvals import Approvals
-from moltbot_gateway.tools.host import ToolHost
-from moltbot_gateway.tools.toolbox import Toolbox
+from moltbot_gateway.store.records import Message, Run
+from moltbot_gateway.tools.approvals import Approvals, Decision
+from moltbot_gateway.tools.base import Tool
+from moltbot_gateway.tools.cron import cron_tool
+from moltbot_gateway.tools.files import file_tools
+from moltbot_gateway.tools.host import ToolHost, child_environment, probe
+from moltbot_gateway.tools.mcp import McpServers
+from moltbot_gateway.tools.mcp_child import Place
+from moltbot_gateway.tools.memory import memory_tools
+from moltbot_gateway.tools.message import message_tool
+from moltbot_gateway.tools.programs import program_tools
+from moltbot_gateway.tools.sessions import SessionTools
+from moltbot_gateway.tools.toolbox import Offered, Toolbox
+from moltbot_gateway.tools.web import web_tools
+from moltbot_gateway.workspace.scopes import Kind as SessionKind
+from moltbot_gateway.workspace.scopes import is_private, kind_of
+from moltbot_gateway.workspace.stamps import stamp, zone
+from moltbot_gateway.workspace.workspace import SKILLS_READY, Workspace
+from moltbot_protocol.events import CRON, HEARTBEAT
+from moltbot_protocol.hello import MAIN_SESSION
 from moltbot_trust.clock import Clock
+from moltbot_trust.logs import get_logger
 
-
-class _Prompt:
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    async def for_session(self, *, private: bool, heartbeat: bool) -> tuple[str, ...]:
-        return (f"You are {self._name}, a personal AI assistant.",)
+log = get_logger("moltbot_gateway")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the gateway has for it. `default_model`: who answers where a conversation chose nobody. `advance` is called whenever something
-    moved (report's `progress`)."""
+    """What the gateway has for it. `default_model`: who answers where a conversation chose nobody. `current`: the directory of the state.
+    `person`: what a person put into the environment. `tools`: more than the ordinary ones. `admit`: whether new work may begin; `advance`
+    is called whenever something moved (report's `progress`)."""
 
     name: str
     default_model: str
     config: AgentConfig
+    current: Path
+    person: Mapping[str, str]
+    tools: Sequence[Tool]
     database: Database
     model: Model
     hub: Hub
     clock: Clock
     activity: ActivityClock
     conditions: Conditions
+    admit: Callable[[], bool]
     advance: Callable[[], None]
 
 
 class Agent:
     def __init__(self, here: Surroundings) -> None:
-        config, database, clock = here.config, here.database, here.clock
-        self.config, self.zone = config, time_zone(config.time_zone)
-        self.toolbox = Toolbox([], config.denied_tools)
-        self.ledger = Ledger(database, clock, config.limits, self.zone, cost_micros)
-        self.host = ToolHost(
-            database.path.parent / "workspace", {}, time_zone=config.time_zone, confine=config.confinement is not Confinement.POD
+        self._here, self.config, self.zone = here, here.config, zone(here.config.time_zone)
+        environment = person_environment.for_tools(here.config, here.person)
+        confine = here.config.confinement is Confinement.LANDLOCK
+        path = child_environment(here.current)["PATH"]
+        self.workspace = Workspace(
+            here.current, here.config, name=here.name, database=here.database, clock=here.clock, path=path, tell=self._tell_of_skills
         )
-        self.approvals = Approvals(config, database, here.hub, clock, confined=self.host.is_confined)
-        calls = Calls(self.approvals, clock)
+        self.host = ToolHost(self.workspace.root, environment, time_zone=here.config.time_zone, confine=confine)
+        self.ledger = Ledger(here.database, here.clock, here.config.limits, self.zone, cost_micros)
+        plain = (*here.tools, *memory_tools(self.workspace.memory), *web_tools(here.config, here.person))
+        self.toolbox = Toolbox(
+            [lambda: plain, self._files_and_programs, self._made_later, lambda: self._mcp_tools], here.config.denied_tools
+        )
+        self._confined = False
+        self._mcp_tools: tuple[Tool, ...] = ()
+        self.approvals = Approvals(here.config, here.database, here.hub, here.clock, confined=self.host.is_confined)
+        calls = Calls(self.approvals, here.clock)
         flush = CompactionSettings(here.default_model, facts_of, lambda: only_files(self.toolbox.offered()))
-        self.compaction = Compaction(database, here.model, calls, self.ledger, clock=clock, settings=flush)
-        parts = TurnParts(
-            database,
-            Asking(database, here.model, clock, here.advance),
-            Rounds(database, calls, clock, here.advance),
+        self.compaction = Compaction(here.database, here.model, calls, self.ledger, clock=here.clock, settings=flush)
+        self.turns = Turns(
+            here.database, here.hub, here.clock, Turn(self._parts(calls), self._settings()), activity=here.activity, advance=here.advance
+        )
+        self.session_tools = SessionTools(here.database, self.turns.ask, self.turns.abort)
+        ports = Ports(JobRunner(self.turns), here.admit, self._job_moved, self._tell_cron, self._noted)
+        self.schedule = Schedule(here.database, here.clock, ports, zone=here.config.time_zone)
+        self.outbox = Outbox(here.database, here.clock, self._noted)
+        self.heartbeats = self._heartbeats()
+        place = Place(
+            self.workspace.root,
+            child_environment(self.workspace.root, here.config.time_zone),
+            here.person,
+            unconfined=not confine,
+            required=here.config.on_cluster,
+        )
+        self.mcp = McpServers(here.config.mcp_servers, place, here.clock, here.conditions.set)
+        self._prepared, self._over = asyncio.Event(), asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
+
+    # its life
+
+    async def open(self) -> None:
+        """Jobs as the resource has them. Reads, and writes what changed."""
+        problems = (*self.config.problems, *await self.schedule.open(self.config.schedule))
+        if problems:
+            self._here.conditions.set(Condition(SCHEDULE_READY, "False", "ScheduleInvalid", " ".join(problems)))
+
+    def prepare(self) -> None:
+        """Begin with what a first turn needs; it waits for it."""
+        if self.config.mcp_servers:
+            self._keeping = asyncio.create_task(self._keep_servers())
+        self._preparing = asyncio.create_task(self._prepare())
+
+    def start(self, left: Sequence[Run]) -> None:
+        """Take up what was left undone, and begin with jobs."""
+        self.turns.take_up(left)
+        self.schedule.start()
+        if self.heartbeats is not None:
+            self.heartbeats.start()
+
+    async def stop_heartbeats(self) -> None:
+        """Before the turns end: one that is under way is given up."""
+        if self.heartbeats is not None:
+            await self.heartbeats.close()
+
+    async def close(self, grace: float) -> None:
+        """After the turns have ended."""
+        await self.schedule.close(grace)
+        await self.session_tools.close()
+        if self._preparing is not None:
+            # A few hundredths of a second at most; cut off half-way it would leave a process behind.
+            await asyncio.wait({self._preparing})
+        await self.host.close()
+        self._over.set()
+        if self._keeping is not None:
+            await asyncio.wait({self._keeping})
+        await self.workspace.close()
+
+    async def _prepare(self) -> None:
+        try:
+            await self.workspace.ready()
+            self._confined = (await probe()).confined
+            if not self._confined and self.config.confinement is not Confinement.POD:
+                self._say_unconfined()
+        finally:
+            self._prepared.set()
+
+    async def _keep_servers(self) -> None:
+        async with self.mcp:
+            await self._over.wait()
+
+    async def for_session(self, *, private: bool, heartbeat: bool) -> tuple[str, ...]:
+        """The system prompt, once workspace and confinement are known: what tools there are is decided after it."""
+        await self._prepared.wait()
+        self._mcp_tools = await self.mcp.tools()
+        return await self.workspace.for_session(private, heartbeat)
+
+    # what it says of itself
+
+    def is_private(self, session_key: str) -> bool:
+        """Whether that conversation is its owner's own."""
+        return is_private(session_key)
+
+    async def resolve_approval(self, request: str, decision: str, by: str) -> None:
+        """A person's answer to a request for approval. Raises InvalidRequest."""
+        if decision not in set(Decision):
+            raise InvalidRequest("a decision is once, always or deny")
+        await self.approvals.resolve(request, Decision(decision), by)
+
+    def skill_path(self, name: str) -> str | None:
+        skill = self.workspace.skills.find(name)
+        return None if skill is None else skill.path
+
+    def _tell_of_skills(self, condition: Condition | None) -> None:
+        if condition is None:
+            self._here.conditions.clear(SKILLS_READY)
+        else:
+            self._here.conditions.set(condition)
+
+    def _say_unconfined(self) -> None:
+        here = "are not offered" if self.config.on_cluster else "need an approval each time"
+        message = (
+            f"This machine's kernel has no Landlock, so tools that touch files or run programs {here}. "
+            "`gateway.confinement: pod` says that the pod is boundary enough."
+        )
+        self._here.conditions.set(Condition(TOOLS_READY, "False", "NoConfinement", message))
+
+    # how its parts are put together
+
+    def _parts(self, calls: Calls) -> TurnParts:
+        here = self._here
+        return TurnParts(
+            here.database,
+            Asking(here.database, here.model, here.clock, here.advance),
+            Rounds(here.database, calls, here.clock, here.advance),
             self.toolbox,
-            _Prompt(here.name),
+            self,
             self.ledger,
             self.compaction,
-            clock,
+            here.clock,
             here.conditions,
             here.advance,
         )
-        settings = TurnSettings(here.default_model, here.model.provider, config.thinking, stamp=self._stamp)
-        self.turns = Turns(database, here.hub, clock, Turn(parts, settings), activity=here.activity, advance=here.advance)
 
-    def _stamp(self, at_ms: int) -> str:
-        return f"[{datetime.fromtimestamp(at_ms / 1000, self.zone):%a %Y-%m-%d %H:%M %Z}]"
+    def _settings(self) -> TurnSettings:
+        here = self._here
+        return TurnSettings(
+            here.default_model,
+            here.model.provider,
+            here.config.thinking,
+            private=self.is_private,
+            kind=lambda key: Offered.TASK if kind_of(key) is SessionKind.SUBAGENT else Offered.ALL,
+            stamp=lambda at_ms: stamp(at_ms, here.config.time_zone),
+        )
 
+    def _heartbeats(self) -> Heartbeats | None:
+        here, config = self._here, self.config.heartbeat
+        if config is None:
+            return None
+        ports = HeartbeatPorts(
+            HeartbeatAsker(self.turns),
+            here.admit,
+            lambda: self.turns.session_busy(MAIN_SESSION),
+            self.ledger.is_reached,
+            lambda payload: here.hub.tell(HEARTBEAT, dict(payload)),
+            self._noted,
+        )
+        return Heartbeats(config, here.database, self.workspace.root, here.clock, ports, zone=self.config.time_zone)
 
-def time_zone(name: str) -> tzinfo:
-    """UTC where the name is unknown; the operator has said so."""
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return UTC
+    def _files_and_programs(self) -> tuple[Tool, ...]:
+        tools = (*file_tools(self.host), *program_tools(self.host))
+        return tuple(tool for tool in tools if self.approvals.offers(tool, confined=self._confined))
+
+    def _made_later(self) -> tuple[Tool, ...]:
+        return (*self.session_tools.tools(), cron_tool(self.schedule), message_tool(self.outbox, dict))
+
+    def _job_moved(self) -> None:
+        self._here.activity.note(Kind.JOB, self._here.clock.now())
+        self._here.advance()
+
+    def _tell_cron(self, payload: Mapping[str, object]) -> None:
+        self._here.hub.tell(CRON, dict(payload))
+
+    def _noted(self, message: Message) -> None:
+        payload: dict[str, object] = {"sessionKey": MAIN_SESSION, "messageId": str(message.id), "message": message_to_wire(message)}
+        self._here.hub.tell_message(MAIN_SESSION, payload)

@@ -19,7 +19,7 @@ from moltbot_gateway.agent_config import parse_agent_config
 from moltbot_gateway.control import Control
 from moltbot_gateway.edge.server import Server
 from moltbot_gateway.errors import StateError
-from moltbot_gateway.gateway import Gateway
+from moltbot_gateway.gateway import Gateway, Given
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.building import build_model
 from moltbot_gateway.restore import open_local, wait_for_container
@@ -47,7 +47,9 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Clock, *, began: float, model: Model | None = None) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, clock: Clock, *, began: float, model: Model | None = None, given: Given | None = None
+) -> AsyncIterator[Running]:
     """A gateway that listens and opens its state as soon as there is one; leaving the block ends it in order.
 
     Raises:
@@ -57,7 +59,8 @@ async def running(settings: Settings, clock: Clock, *, began: float, model: Mode
     ring = KeyRing.parse(settings.keys.reveal())
     ring.require(GATEWAY_PURPOSES)
     context = server_context(settings.tls_certificate, settings.tls_private_key.reveal())
-    gateway = Gateway(settings, model or build_model(settings, parse_agent_config(settings.agent), clock), clock, began=began)
+    found = model or build_model(settings, parse_agent_config(settings.agent), clock)
+    gateway = Gateway(settings, found, clock, began=began, given=given)
     server = Server(gateway, ring)
     runners = [_runner(server.application()), _runner(Control(gateway).application(ring))]
     for runner in runners:

@@ -12,6 +12,8 @@ from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
 
 MODEL_READY = "ModelReady"
 STATE_READY = "StorageReady"
+TOOLS_READY = "ToolsReady"
+SCHEDULE_READY = "ScheduleReady"
 # What the operator keeps of a message (bytes of UTF-8 would be stricter; conditions are short).
 MAX_MESSAGE = 1024
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -31,8 +31,8 @@ from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
 from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.tools.host import child_environment
-from moltbot_gateway.workspace.workspace import SKILLS_READY, Workspace
+from moltbot_gateway.tools.base import Tool
+from moltbot_gateway.workspace.workspace import Workspace
 from moltbot_protocol.models import DEMO_MODEL
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
@@ -41,12 +41,14 @@ log = get_logger("moltbot_gateway")
 
 # After a commit the kubelet's SIGTERM is on its way; when it does not come something is broken, and ending mends it (rule 5d). Seconds.
 COMMIT_PATIENCE = 15.0
+# For the answer that says so. Seconds.
+RESTART_PAUSE = 0.5
 # How soon after a forced sleep was given up its waiting messages are taken up. Seconds.
 RESUME_POLL = 0.5
-# What a running turn gets after SIGTERM. The pod's grace is ≥120 s where the state container still has to flush, 10 s on a volume.
-TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
-# After that its job still is written down. Seconds.
+# What a running turn gets after SIGTERM, and after it a job that is ending. The pod's grace is ≥120 s where the state container still has
+# to flush, 10 s on a volume.
 JOB_GRACE = 2.0
+TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,20 @@ class Timings:
         return {"listeningMs": self.listening, "restoredMs": self.restored, "openMs": self.open}
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a person put into the environment (`PERSON_ENV_<n>`), and tools beyond the ordinary ones."""
+
+    person: Mapping[str, str] = field(default_factory=dict)
+    tools: Sequence[Tool] = ()
+
+
 class Gateway:
     """`began` in seconds since 1970. `done` is set when the process should exit."""
 
-    def __init__(self, settings: Settings, model: Model, clock: Clock, *, began: float) -> None:
+    def __init__(self, settings: Settings, model: Model, clock: Clock, *, began: float, given: Given | None = None) -> None:
         self.settings, self.model, self.clock, self.began = settings, model, clock, began
+        self._given = given or Given()
         self.handshake = Handshake()
         self.activity = ActivityClock()
         self.hub = Hub()
@@ -88,11 +99,8 @@ class Gateway:
         self.on_commit: list[Callable[[], None]] = []
         self._database: Database | None = None
         self._agent: Agent | None = None
-        self._workspace: Workspace | None = None
         self.agent_config = parse_agent_config(settings.agent)
         # What is done by itself; `None` until the state is open.
-        self.schedule: Schedule | None = None
-        self.heartbeats: Heartbeats | None = None
         self._requests = 0
         self._requests_since: datetime | None = None
         self._snapshot_change: str | None = None
@@ -108,6 +116,16 @@ class Gateway:
             self.conditions.set(Condition(MODEL_READY, "True", Reason.DEMO, "The built-in demo model answers: offline, and no AI."))
 
     # what everybody asks
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """`None` before the state is open."""
+        return None if self._agent is None else self._agent.schedule
+
+    @property
+    def heartbeats(self) -> Heartbeats | None:
+        """`None` before the state is open, and where there are none."""
+        return None if self._agent is None else self._agent.heartbeats
 
     @property
     def state(self) -> State:
@@ -131,9 +149,7 @@ class Gateway:
 
     @property
     def workspace(self) -> Workspace:
-        if self._workspace is None:
-            raise Unavailable("the assistant is still being brought back; try again in a moment", retry_after_ms=250)
-        return self._workspace
+        return self.agent.workspace
 
     @property
     def default_model(self) -> str:
@@ -181,7 +197,7 @@ class Gateway:
     @property
     def last_activity(self) -> datetime | None:
         """A running turn or job is activity for as long as it runs; a heartbeat is none (rule 6)."""
-        turn = self._agent is not None and self._agent.turns.busy
+        turn = self._agent is not None and self._agent.turns.active
         return self.clock.now() if turn or (self.schedule is not None and self.schedule.running) else self.activity.last
 
     @property
@@ -263,41 +279,38 @@ class Gateway:
         now_ms = self.now_ms()
         left = await self._put_in_order(database, now_ms)
         self._tokens_before = await database.read(runs.total_tokens)
-        self._workspace = Workspace(
-            path.parent,
-            self.agent_config,
-            name=self.settings.name,
-            database=database,
-            clock=self.clock,
-            path=child_environment(path.parent)["PATH"],
-            tell=self._say_skills,
-        )
         agent = self._agent = Agent(
             Surroundings(
                 self.settings.name,
                 self.default_model,
                 self.agent_config,
+                Path(self.settings.state_dir) / "current",
+                self._given.person,
+                self._given.tools,
                 database,
                 self.model,
                 self.hub,
                 self.clock,
                 self.activity,
                 self.conditions,
+                lambda: self.admit() is None,
                 self.advance,
             )
         )
+        await agent.open()
         self._say_how_it_opened(database)
         self.activity.open(self.clock.now())
         self.handshake.opened()
         self.timings.open = self.since_start_ms()
         self.advance()
         log.info("state open", milliseconds=self.timings.open, lineage=opened.lineage, sequence=opened.sequence)
-        self._workspace.begin()
+        agent.prepare()
         if self.state is State.OPEN:
-            agent.turns.take_up(left)
+            agent.start(left)
 
     async def _put_in_order(self, database: Database, now_ms: int) -> list[records.Run]:
         if await database.read(lambda db: runs.has_leftovers(db, now_ms)):
+            await database.write(lambda db: runs.drop_heartbeats(db, now_ms))
             cut = await database.write(lambda db: runs.interrupt_running(db, INTERRUPTED_DETAIL, now_ms))
             await database.write(lambda db: runs.forget_old_runs(db, now_ms))
             if cut:
@@ -314,12 +327,6 @@ class Gateway:
             "not shown; an earlier snapshot in the bucket may have them."
         )
         self.conditions.set(Condition(STATE_READY, "False", "DatabaseDamaged", message))
-
-    def _say_skills(self, condition: Condition | None) -> None:
-        if condition is None:
-            self.conditions.clear(SKILLS_READY)
-        else:
-            self.conditions.set(condition)
 
     # staging
 
@@ -353,6 +360,10 @@ class Gateway:
         self.handshake.terminate()
         self.done.set()
 
+    def restart_soon(self) -> None:
+        """A person wants the process anew: it ends in order once the present answer is out, and whoever started it starts it again."""
+        asyncio.get_running_loop().call_later(RESTART_PAUSE, self.terminate)
+
     async def force_turns(self) -> None:
         """A person wants it to sleep now (rule 5, `force`): running turns end as at SIGTERM, while new work is refused. Should it resume
         after all (the ttl, a router with new work), what waited is taken up again."""
@@ -373,12 +384,10 @@ class Gateway:
     async def end_turns(self) -> None:
         """Running turns may finish for a while, then they are interrupted."""
         self.handshake.terminate()
-        if self.heartbeats is not None:
-            await self.heartbeats.close()
         if self._agent is not None:
+            await self._agent.stop_heartbeats()
             await self._agent.turns.stop(TURN_GRACE[self.settings.storage])
-        if self.schedule is not None:
-            await self.schedule.close(JOB_GRACE)
+            await self._agent.close(JOB_GRACE)
 
     async def close(self) -> None:
         """After the listeners are gone: let go of the model and write the database back."""
@@ -386,11 +395,7 @@ class Gateway:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
-        if self._agent is not None:
-            await self._agent.host.close()
         await self.model.close()
-        if self._workspace is not None:
-            await self._workspace.close()
         if self._database is not None:
             await self._database.close()
         if self.opened is not None:

@@ -130,6 +130,10 @@ _ROWS: list[Method] = [
     Method("chat.send", 3, Scope.WRITE, activity=True, asleep=Asleep.WAKE, idempotency="idempotencyKey", served=True, params=p.CHAT_SEND),
     # Nothing runs while it sleeps, so there is nothing to abort and no reason to wake.
     replace(_boot(3, "chat.abort", p.CHAT_ABORT), scope=Scope.WRITE),
+    # ours: an answer that was cut off goes on; a message and what came after it are put aside (edit and send again, retry)
+    *_served(_work(4, Scope.WRITE, "chat.continue", idempotency="idempotencyKey"), chat_continue=p.CHAT_CONTINUE),
+    *_served(_work(4, Scope.WRITE, "chat.rewind"), chat_rewind=p.CHAT_REWIND),
+    *_served(_reads(4, Scope.READ, "media.get"), media_get=p.MEDIA_GET),
     *_work(3, Scope.WRITE, "send agent poll", idempotency="idempotencyKey"),
     *_work(3, Scope.ADMIN, "chat.inject"),
     *_work(4, Scope.WRITE, "sessions.send", idempotency="idempotencyKey"),
@@ -152,18 +156,23 @@ _ROWS: list[Method] = [
     *_served(_work(4, Scope.ADMIN, "agents.files.set"), agents_files_set=p.AGENTS_FILES_SET),
     # sessions
     *_reads(3, Scope.READ, "sessions.preview sessions.resolve"),
-    *_reads(4, Scope.READ, "sessions.usage sessions.usage.timeseries sessions.usage.logs"),
+    *_served(_reads(4, Scope.READ, "sessions.usage"), sessions_usage=p.USAGE),
+    *_reads(4, Scope.READ, "sessions.usage.timeseries sessions.usage.logs"),
     *_served(
         _work(3, Scope.ADMIN, "sessions.patch sessions.reset sessions.delete"),
         sessions_patch=p.SESSIONS_PATCH,
         sessions_reset=p.SESSIONS_RESET,
         sessions_delete=p.SESSIONS_DELETE,
     ),
-    *_work(3, Scope.ADMIN, "sessions.compact"),
+    *_served(_work(3, Scope.ADMIN, "sessions.compact"), sessions_compact=p.SESSIONS_KEY),
+    # ours: a conversation as a document, and back
+    *_served(_reads(4, Scope.READ, "sessions.export"), sessions_export=p.SESSIONS_KEY),
+    *_served(_work(4, Scope.ADMIN, "sessions.import"), sessions_import=p.SESSIONS_IMPORT),
     *_work(4, Scope.WRITE, "sessions.create"),
     *_reads(4, Scope.WRITE, "sessions.abort"),
     # the gateway about itself
-    *_reads(3, Scope.READ, "logs.tail system-presence usage.status usage.cost"),
+    *_reads(3, Scope.READ, "logs.tail system-presence"),
+    *_served(_reads(3, Scope.READ, "usage.status usage.cost"), usage_status=p.NOTHING, usage_cost=p.USAGE),
     *_reads(4, Scope.READ, "gateway.identity.get"),
     *_work(3, Scope.ADMIN, "set-heartbeats system-event update.run"),
     *_work(3, Scope.WRITE, "wake"),

@@ -59,6 +59,10 @@ CHAT_SEND = shape(
     clarification=anything(),
 )
 CHAT_ABORT = shape({"sessionKey": SESSION_KEY}, agentId=_NAME, runId=_NAME)
+CHAT_CONTINUE = shape({"sessionKey": SESSION_KEY, "idempotencyKey": _NAME}, agentId=_NAME, thinking=text(0, 64), timeoutMs=integer(0))
+CHAT_REWIND = shape({"sessionKey": SESSION_KEY, "messageId": _NAME}, agentId=_NAME)
+MEDIA_GET = shape({"id": _NAME})
+USAGE = Shape({}, {"key": SESSION_KEY, "days": integer(1), "agentId": _NAME}, open=True)
 CHAT_METADATA = shape(agentId=_NAME, sessionKey=SESSION_KEY)
 
 SESSIONS_LIST = shape(
@@ -84,6 +88,8 @@ SESSIONS_BRANCHES_LIST = shape({"sessionKey": SESSION_KEY}, agentId=_NAME)
 # The fields that are not served are named by the method itself, in words.
 SESSIONS_PATCH = Shape({"key": SESSION_KEY}, {"agentId": _NAME, "label": nullable(text(0, 512))}, open=True)
 SESSIONS_RESET = shape({"key": SESSION_KEY}, agentId=_NAME, reason=text(0, 64))
+SESSIONS_KEY = Shape({"key": SESSION_KEY}, {"agentId": _NAME}, open=True)
+SESSIONS_IMPORT = shape({"document": anything()}, key=SESSION_KEY, agentId=_NAME)
 SESSIONS_DELETE = shape({"key": SESSION_KEY}, agentId=_NAME, deleteTranscript=boolean())
 
 SESSIONS_SEARCH = shape({"query": text(0, 4096)}, limit=integer(1, 100), agentId=_NAME)

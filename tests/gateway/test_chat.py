@@ -248,7 +248,7 @@ BAD_PARAMS = [
     ("chat.send", {"sessionKey": MAIN, "message": "  ", "idempotencyKey": "k"}, "empty"),
     ("chat.send", {"sessionKey": "agent:other:main", "message": "x", "idempotencyKey": "k"}, "unknown agent"),
     ("chat.send", {"sessionKey": MAIN, "message": "x", "idempotencyKey": "k", "thinking": "very"}, "thinking is one of"),
-    ("chat.send", {"sessionKey": MAIN, "message": "x", "idempotencyKey": "k", "attachments": [{}]}, "attachments are not served"),
+    ("chat.send", {"sessionKey": MAIN, "message": "x", "idempotencyKey": "k", "attachments": [{}]}, "file is empty"),
     ("chat.history", {"sessionKey": MAIN, "limit": 0}, "must be >= 1"),
     ("sessions.patch", {"key": MAIN, "sendPolicy": "deny"}, "'sendPolicy' is not served"),
     ("sessions.patch", {"key": MAIN, "model": "two words"}, "no model's name"),

@@ -84,7 +84,8 @@ def test_words_that_do_not_stop(text: str) -> None:
         ("/model: claude-x", ("model", "claude-x")),
         ("/think high", ("think", "high")),
         ("/etc/passwd", None),
-        ("/new\nline", None),
+        ("/new\nline", ("new", "line")),
+        ("/think\nhigh", None),
         ("new", None),
     ],
 )

@@ -66,7 +66,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             lambda payload: gateway.hub.tell(CRON, dict(payload)),
             lambda note: None,
         )
-        schedule = gateway.schedule = Schedule(gateway.database, clock, ports)
+        schedule = gateway.agent.schedule = Schedule(gateway.database, clock, ports)
         await schedule.open(SPEC)
         schedule.start()
         yield Place(live, client, schedule, runner, clock)
@@ -195,7 +195,7 @@ async def test_a_forced_sleep_waits_until_the_job_is_written_down(place: Place) 
 
 async def test_the_last_heartbeat(place: Place, tmp_path: Path) -> None:
     gateway = place.live.running.gateway
-    gateway.heartbeats = None
+    gateway.agent.heartbeats = None
     assert await place.client.call("last-heartbeat") is None
 
     class Quiet:
@@ -210,7 +210,7 @@ async def test_the_last_heartbeat(place: Place, tmp_path: Path) -> None:
         lambda payload: gateway.hub.tell(HEARTBEAT, dict(payload)),
         lambda note: None,
     )
-    heartbeats = gateway.heartbeats = Heartbeats(Heartbeat(60_000), gateway.database, tmp_path, place.clock, ports)
+    heartbeats = gateway.agent.heartbeats = Heartbeats(Heartbeat(60_000), gateway.database, tmp_path, place.clock, ports)
     await heartbeats.beat()
     expected = {"ts": int(place.clock.epoch() * 1000), "status": "skipped", "reason": "nothing to do", "durationMs": 0}
     assert await place.client.call("last-heartbeat") == expected

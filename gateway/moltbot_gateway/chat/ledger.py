@@ -20,6 +20,7 @@ Price = Callable[[str, Usage], int | None]
 class Ledger:
     def __init__(self, database: Database, clock: Clock, limits: Limits, zone: tzinfo, price: Price) -> None:
         self._database, self._clock, self.limits, self._zone, self.price = database, clock, limits, zone, price
+        self._reached_on = ""
 
     def today(self) -> str:
         return f"{self._now():%Y-%m-%d}"
@@ -35,6 +36,10 @@ class Ledger:
         spent = Spent(1, usage.input, usage.output, usage.cache_read, usage.cache_write, cost or 0, int(cost is None))
         day = self.today()
         await self._database.write(lambda db: store.add_usage(db, day, session_key, model, spent))
+
+    def is_reached(self) -> bool:
+        """Whether a limit was reached when it was last looked at; looks at nothing itself."""
+        return self._reached_on == self.today()
 
     async def check(self) -> None:
         """Raises ModelFailure at the day's limit: the assistant says so and stops."""
@@ -54,6 +59,7 @@ class Ledger:
             what = f"{spent.cost / 1e6:.2f} of {self.limits.money_micros / 1e6:.2f} US dollars are spent"
         else:
             return None
+        self._reached_on = day
         return (
             f"Today's limit is reached: {what}. It begins anew at midnight ({self._zone}), {self._until_midnight()} from now; "
             "spec.model.limits of the Moltbot raises it."

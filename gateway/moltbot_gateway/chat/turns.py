@@ -80,6 +80,14 @@ class Turns:
     def busy(self) -> bool:
         return bool(self._workers)
 
+    @property
+    def active(self) -> bool:
+        """Busy with more than what nobody asked for (a heartbeat, rule 6)."""
+        return any(not active.telling.quiet for active in self._active.values()) or any(self._waiting.values())
+
+    def session_busy(self, session_key: str) -> bool:
+        return session_key in self._workers
+
     def active_run(self, session_key: str) -> str | None:
         active = self._active.get(session_key)
         return None if active is None else active.run.id
@@ -190,9 +198,12 @@ class Turns:
     # one turn after the other
 
     async def _work(self, session_key: str) -> None:
+        asked = False
         try:
             waiting = self._waiting[session_key]
             while waiting:
+                waiter = self._waiters.get(waiting[0].id)
+                asked = asked or waiter is None or not waiter.quiet
                 await self._one(session_key, waiting)
         finally:
             # No await between "nothing waits" and this, or a message could be put into a queue that nobody works at.
@@ -201,7 +212,8 @@ class Turns:
             self._modes.pop(session_key, None)
             if not self._workers:
                 self.busy_since = None
-            self._activity.note(Kind.MESSAGE, self._clock.now())
+            if asked:
+                self._activity.note(Kind.MESSAGE, self._clock.now())
 
     async def _one(self, session_key: str, waiting: deque[Run]) -> None:
         run = waiting.popleft()

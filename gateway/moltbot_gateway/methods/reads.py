@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from moltbot_gateway.conditions import MODEL_READY
 from moltbot_gateway.methods.context import Context, Handler
-from moltbot_gateway.methods.sessions import CONTEXT_TOKENS, agent_row, command_rows, model_rows, provider_of, session_row
+from moltbot_gateway.methods.sessions import agent_row, command_rows, model_rows, provider_of, session_row
+from moltbot_gateway.models.facts import facts_of
 from moltbot_gateway.store import conversations
 from moltbot_protocol.hello import DEFAULT_AGENT
 
@@ -53,7 +54,7 @@ async def status(context: Context) -> object:
         "sessions": {
             "paths": ["moltbot.sqlite"],
             "count": total,
-            "defaults": {"model": context.gateway.default_model, "contextTokens": CONTEXT_TOKENS},
+            "defaults": {"model": context.gateway.default_model, "contextTokens": facts_of(context.gateway.default_model).context_tokens},
             "recent": rows,
             "byAgent": [{"agentId": DEFAULT_AGENT, **recent}],
         },

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from moltbot_gateway.chat.commands import COMMANDS
-from moltbot_gateway.errors import InvalidRequest
+from moltbot_gateway.errors import InvalidRequest, Unavailable
+from moltbot_gateway.methods.commands import CHOICES, check_model, check_thinking
 from moltbot_gateway.methods.context import Context, Handler
 from moltbot_gateway.models.base import THINKING_LEVELS
-from moltbot_gateway.store import conversations, records
-from moltbot_gateway.store.records import Message, Session
+from moltbot_gateway.models.facts import facts_of
+from moltbot_gateway.models.failure import ModelFailure
+from moltbot_gateway.store import conversations, usage
+from moltbot_gateway.store.records import Connection, Message, Session
+from moltbot_gateway.workspace.scopes import kind_of
 from moltbot_protocol.hello import DEFAULT_AGENT, MAIN_KEY, MAIN_SESSION
 
 LIST_DEFAULT, LIST_MAX = 100, 1000
-# Tokens; what the models that the SDK names have at least. Shown, never enforced here.
-CONTEXT_TOKENS = 200_000
 TITLE = 80
 MAX_LABEL = 512
 
@@ -24,28 +26,35 @@ def provider_of(context: Context) -> str:
 
 
 def defaults(context: Context) -> dict[str, object]:
-    return {"modelProvider": provider_of(context), "model": context.gateway.default_model, "contextTokens": CONTEXT_TOKENS}
+    return {
+        "modelProvider": provider_of(context),
+        "model": context.gateway.default_model,
+        "contextTokens": facts_of(context.gateway.default_model).context_tokens,
+    }
 
 
-def session_row(context: Context, session: Session | None, key: str) -> dict[str, object]:
+def session_row(context: Context, session: Session | None, key: str, cost_micros: int = 0) -> dict[str, object]:
     """One row of `sessions.list`; also of a session that nobody used yet."""
-    model = (session.model if session is not None else None) or context.gateway.default_model
+    gateway = context.gateway
+    model = (session.model if session is not None else None) or gateway.default_model
+    chosen = session.settings if session is not None else {}
     row: dict[str, object] = {
         "key": key,
-        "kind": "direct",
+        "kind": kind_of(key).value,
         "agentId": DEFAULT_AGENT,
         "updatedAt": None if session is None else session.updated_ms,
         "sessionId": None if session is None else session.session_id,
-        "thinkingLevel": (session.thinking if session is not None else None) or "off",
-        "thinkingLevels": [{"id": level, "label": level} for level in THINKING_LEVELS] if context.gateway.model.thinks(model) else [],
-        "verboseLevel": "off",
+        "thinkingLevel": (session.thinking if session is not None else None) or gateway.agent_config.thinking or "off",
+        "thinkingLevels": [{"id": level, "label": level} for level in THINKING_LEVELS] if gateway.model.thinks(model) else [],
+        **{name: chosen.get(name) or choices[0] for name, choices in SETTINGS.items()},
         "inputTokens": 0 if session is None else session.input_tokens,
         "outputTokens": 0 if session is None else session.output_tokens,
         "totalTokens": 0 if session is None else session.input_tokens + session.output_tokens,
+        "cost": cost_micros / 1_000_000,
         "modelProvider": provider_of(context),
         "model": model,
-        "contextTokens": CONTEXT_TOKENS,
-        "hasActiveRun": context.gateway.turns.active_run(key) is not None,
+        "contextTokens": facts_of(model).context_tokens,
+        "hasActiveRun": gateway.turns.active_run(key) is not None,
     }
     if session is not None and session.label:
         row["label"] = row["displayName"] = session.label
@@ -56,16 +65,17 @@ def model_rows(context: Context) -> list[dict[str, object]]:
     gateway = context.gateway
     if not gateway.model_works:
         return []
-    name = gateway.default_model
+    names = dict.fromkeys((gateway.default_model, *gateway.agent_config.fallbacks))
     return [
         {
             "id": name,
             "name": name,
             "provider": provider_of(context),
-            "contextWindow": CONTEXT_TOKENS,
+            "contextWindow": facts_of(name).context_tokens,
             "reasoning": gateway.model.thinks(name),
             "available": True,
         }
+        for name in names
     ]
 
 
@@ -87,6 +97,8 @@ def command_rows() -> list[dict[str, object]]:
             "source": "native",
             "scope": "text",
             "acceptsArgs": bool(command.argument),
+            "argument": command.argument,
+            "choices": list(command.choices),
         }
         for command in COMMANDS
     ]
@@ -102,7 +114,7 @@ async def list_sessions(context: Context) -> object:
         return _listed(context, [], 0, offset)
     since = context.gateway.now_ms() - active * 60_000 if active else None
 
-    def read(db: records.Connection) -> tuple[list[dict[str, object]], int]:
+    def read(db: Connection) -> tuple[list[dict[str, object]], int]:
         sessions, _ = conversations.list_sessions(db, limit=LIST_MAX)
         if since is not None:
             sessions = [session for session in sessions if session.updated_ms >= since]
@@ -112,7 +124,7 @@ async def list_sessions(context: Context) -> object:
             sessions = [session for session in sessions if session.label == label]
         rows = []
         for session in sessions[offset : offset + limit]:
-            row = session_row(context, session, session.key)
+            row = session_row(context, session, session.key, usage.spent_in(db, session.key).cost)
             if want_titles and (first := conversations.first_message(db, session)) is not None:
                 row["derivedTitle"] = shorten(first.text)
             if want_last and (last := conversations.list_messages(db, session, limit=1)):
@@ -147,7 +159,7 @@ async def describe(context: Context) -> object:
     context.agent()
     key = context.session_key("key")
 
-    def read(db: records.Connection) -> tuple[Session | None, Message | None, list[Message]]:
+    def read(db: Connection) -> tuple[Session | None, Message | None, list[Message]]:
         session = conversations.get_session(db, key)
         if session is None:
             return None, None, []
@@ -163,9 +175,7 @@ async def describe(context: Context) -> object:
 
 
 async def patch(context: Context) -> object:
-    """Label, model and thinking level are served; another field says so instead of pretending."""
-    from moltbot_gateway.methods.chat import check_model, check_thinking
-
+    """What is not served says so instead of pretending."""
     context.agent()
     key = context.session_key("key")
     changes: dict[str, str | None] = {}
@@ -183,8 +193,11 @@ async def patch(context: Context) -> object:
             case "thinkingLevel":
                 level = _text_or_none(name, value)
                 changes["thinking"] = None if level is None else check_thinking(level)
+            case _ if name in SETTINGS:
+                changes[name] = _choice(name, _text_or_none(name, value))
             case _:
-                raise InvalidRequest(f"sessions.patch: '{name[:64]}' is not served yet; label, model and thinkingLevel are")
+                served = ", ".join(("label", "model", "thinkingLevel", *SETTINGS))
+                raise InvalidRequest(f"sessions.patch: '{name[:64]}' is not served; {served} are")
     now = context.gateway.now_ms()
     session = await context.gateway.database.write(lambda db: conversations.patch_session(db, key, changes, now))
     if changes.get("thinking") not in (None, "off") and not context.gateway.model.thinks(session.model or context.gateway.default_model):
@@ -194,10 +207,40 @@ async def patch(context: Context) -> object:
     return {"ok": True, "path": "moltbot.sqlite", "key": key, "entry": session_row(context, session, key)}
 
 
+# What a conversation's settings may be; the first is the default.
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "queueMode": CHOICES["queue"],
+    "verboseLevel": CHOICES["verbose"],
+    "responseUsage": CHOICES["usage"],
+}
+
+
+def _choice(name: str, value: str | None) -> str | None:
+    if value is not None and value not in SETTINGS[name]:
+        raise InvalidRequest(f"{name} is one of {', '.join(SETTINGS[name])}")
+    return value
+
+
 def _text_or_none(name: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InvalidRequest(f"invalid sessions.patch params: at /{name}: must be string")
     return value.strip() or None if value is not None else None
+
+
+async def compact(context: Context) -> object:
+    context.agent()
+    key = context.session_key("key")
+    session = await context.gateway.database.read(lambda db: conversations.get_session(db, key))
+    if session is None:
+        raise InvalidRequest("there is no such conversation")
+    if context.gateway.turns.active_run(key) is not None:
+        raise Unavailable("an answer is being written; try again after it", retry_after_ms=5000)
+    try:
+        compacted = await context.gateway.agent.compaction.compact(session)
+    except ModelFailure as failure:
+        raise Unavailable(failure.message) from failure
+    _changed(context, key, "compact")
+    return {"ok": True, "key": key, "compacted": compacted}
 
 
 async def reset(context: Context) -> object:
@@ -267,6 +310,7 @@ HANDLERS: Mapping[str, Handler] = {
     "sessions.list": list_sessions,
     "sessions.describe": describe,
     "sessions.patch": patch,
+    "sessions.compact": compact,
     "sessions.reset": reset,
     "sessions.delete": delete,
     "sessions.subscribe": subscribe,

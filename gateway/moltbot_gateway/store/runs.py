@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from moltbot_gateway.store.conversations import append_message, ensure_session, get_session
+from moltbot_gateway.store.conversations import append_message, ensure_session, get_session, put_run_aside
 from moltbot_gateway.store.records import Answer, Connection, Message, NewMessage, NewRun, Run, RunStatus, Session
 
 # A run's key is kept this long after its end, so that a client that comes back after a weekend still gets `ok` and not a second answer.
@@ -142,9 +142,23 @@ def interrupt_running(db: Connection, detail: Mapping[str, object], now_ms: int)
     return interrupted
 
 
+def drop_heartbeats(db: Connection, now_ms: int) -> None:
+    """A heartbeat that was cut off is not continued: the next one looks again, and nothing of it stays in the conversation."""
+    for (run_id,) in db.execute(
+        "SELECT id FROM runs WHERE status IN ('queued', 'running') AND options ->> '$.heartbeat' IS NOT NULL"
+    ).fetchall():
+        db.execute("UPDATE runs SET status = 'interrupted', partial = '', ended_ms = ? WHERE id = ?", (now_ms, run_id))
+        put_run_aside(db, run_id)
+
+
 def has_leftovers(db: Connection, now_ms: int) -> bool:
     """Whether the opening has anything to write; when not it writes nothing, so that an unchanged state stays unchanged."""
-    return db.execute("SELECT 1 FROM runs WHERE status = 'running' OR ended_ms < ? LIMIT 1", (now_ms - RUN_KEPT_MS,)).fetchone() is not None
+    row = db.execute(
+        "SELECT 1 FROM runs WHERE status = 'running' OR ended_ms < ? "
+        "OR (status = 'queued' AND options ->> '$.heartbeat' IS NOT NULL) LIMIT 1",
+        (now_ms - RUN_KEPT_MS,),
+    ).fetchone()
+    return row is not None
 
 
 def forget_old_runs(db: Connection, now_ms: int) -> int:

@@ -84,8 +84,13 @@ async def probe() -> Probe:
             env={"PATH": _DEFAULT_PATH},
             start_new_session=True,
         )
-        async with asyncio.timeout(START_PATIENCE):
-            output, said = await process.communicate()
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                output, said = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         return _hello(output) if process.returncode == 0 else Probe(0, False, said.decode("utf-8", "replace")[-_SAID_BYTES:].strip())
     except (OSError, ValueError, TimeoutError) as error:
         return Probe(0, False, str(error) or "it did not answer")

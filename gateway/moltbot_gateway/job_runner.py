@@ -1,0 +1,48 @@
+"""A job's run, and a heartbeat's, as a turn: what the schedule asks of the conversation."""
+
+from __future__ import annotations
+
+import uuid
+
+from moltbot_gateway.chat.turns import Turns
+from moltbot_gateway.schedule.heartbeat import HeartbeatFailed
+from moltbot_gateway.schedule.service import RunOutcome, session_key_of
+from moltbot_gateway.store.jobs import Job, RunState
+from moltbot_gateway.store.records import NewRun, RunStatus
+from moltbot_protocol.hello import MAIN_SESSION
+
+
+class JobRunner:
+    """Keeps to `schedule.service.Runner`."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def run(self, job: Job, due_ms: int) -> RunOutcome:
+        """The due time is the run's key: the same one never asks twice."""
+        chosen = {"model": job.model, "thinking": job.thinking}
+        options: dict[str, object] = {"job": job.name, **{name: value for name, value in chosen.items() if value}}
+        key = session_key_of(job)
+        ended = await self._turns.ask(NewRun(f"job:{job.id}:{due_ms}", key, job.prompt, options))
+        match ended.status:
+            case RunStatus.DONE:
+                return RunOutcome(RunState.OK, ended.text, key)
+            case RunStatus.INTERRUPTED:
+                return RunOutcome(RunState.INTERRUPTED, ended.text, key, ended.error)
+            case _:
+                return RunOutcome(RunState.ERROR, ended.text, key, ended.error or "It was stopped.")
+
+
+class HeartbeatAsker:
+    """Keeps to `schedule.heartbeat.HeartbeatRunner`: a quiet turn of the main conversation of which nothing stays there."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def ask(self, prompt: str, model: str) -> str:
+        options: dict[str, object] = {"heartbeat": True, **({"model": model} if model else {})}
+        new = NewRun(f"heartbeat:{uuid.uuid4()}", MAIN_SESSION, prompt, options)
+        ended = await self._turns.ask(new, quiet=True, keep=lambda text: False)
+        if ended.status is not RunStatus.DONE:
+            raise HeartbeatFailed(ended.error or "the heartbeat was stopped")
+        return ended.text
