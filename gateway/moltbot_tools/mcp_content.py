@@ -76,6 +76,9 @@ def _problem(schema: Mapping[str, Any], text: str) -> str | None:
     for depth, part in _parts(schema):
         if depth > MAX_SCHEMA_DEPTH:
             return "its schema is nested too deep"
+        within = part.get("properties", {})
+        if isinstance(within, dict) and any(isinstance(one, bool) for one in within.values()):
+            return "its schema has properties that are only true or false"
         if not str(part.get("$ref", "#")).startswith("#"):
             return "its schema refers to another document"
     try:

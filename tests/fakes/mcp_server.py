@@ -110,6 +110,7 @@ def lies() -> Any:
         "right": {"type": "object", "properties": {"a": {"type": "string"}}},
         "no_schema": {"type": "object", "properties": {"a": {"type": "wish"}}},
         "elsewhere": {"type": "object", "properties": {"a": {"$ref": "https://example.org/schema"}}},
+        "switches": {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": True}}}},
         "alternatives": {"type": "object", "anyOf": [{"required": ["a"]}]},
         "names": {"type": "object", "properties": {"no good name!": {"type": "string"}}},
         "huge": {"type": "object", "description": "x" * 20_000},

@@ -285,7 +285,7 @@ async def test_schemas_that_are_none_cost_only_their_own_tools(home: Home) -> No
         tools = await servers.tools()
         assert _names(tools) == ["mcp_notes_right"]
         assert len(tools[0].description) == 1024
-        for name in ("no_schema", "elsewhere", "alternatives", "names", "huge"):
+        for name in ("no_schema", "elsewhere", "alternatives", "switches", "names", "huge"):
             assert f"{name}: its schema" in home.conditions[-1].message
         outcome = await call(tools[0], a="x")
         assert outcome.media == ()
