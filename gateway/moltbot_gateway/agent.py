@@ -48,6 +48,7 @@ from moltbot_gateway.tools.programs import program_tools
 from moltbot_gateway.tools.sessions import SessionTools
 from moltbot_gateway.tools.toolbox import Offered, Toolbox
 from moltbot_gateway.tools.web import web_tools
+from moltbot_gateway.tools.web_search import search_problem
 from moltbot_gateway.workspace.scopes import Kind as SessionKind
 from moltbot_gateway.workspace.scopes import is_private, kind_of
 from moltbot_gateway.workspace.stamps import stamp, zone
@@ -127,9 +128,11 @@ class Agent:
 
     async def open(self) -> None:
         """Jobs as the resource has them. Reads, and writes what changed."""
-        problems = (*self.config.problems, *await self.schedule.open(self.config.schedule))
+        problems = await self.schedule.open(self.config.schedule)
         if problems:
             self._here.conditions.set(Condition(SCHEDULE_READY, "False", "ScheduleInvalid", " ".join(problems)))
+        elif self.config.schedule:
+            self._here.conditions.set(Condition(SCHEDULE_READY, "True", "Scheduled", "All jobs of the resource are planned."))
 
     def prepare(self) -> None:
         """Begin with what a first turn needs; it waits for it."""
@@ -166,8 +169,7 @@ class Agent:
         try:
             await self.workspace.ready()
             self._confined = (await probe()).confined
-            if not self._confined and self.config.confinement is not Confinement.POD:
-                self._say_unconfined()
+            self._here.conditions.set(self._tools_condition())
         finally:
             self._prepared.set()
 
@@ -203,13 +205,20 @@ class Agent:
         else:
             self._here.conditions.set(condition)
 
-    def _say_unconfined(self) -> None:
-        here = "are not offered" if self.config.on_cluster else "need an approval each time"
-        message = (
-            f"This machine's kernel has no Landlock, so tools that touch files or run programs {here}. "
-            "`gateway.confinement: pod` says that the pod is boundary enough."
-        )
-        self._here.conditions.set(Condition(TOOLS_READY, "False", "NoConfinement", message))
+    def _tools_condition(self) -> Condition:
+        """What keeps tools from working, the worst first."""
+        if not self._confined and self.config.confinement is not Confinement.POD:
+            offered = "are not offered" if self.config.on_cluster else "need an approval each time"
+            message = (
+                f"This machine's kernel has no Landlock, so tools that touch files or run programs {offered}. "
+                "gateway.confinement: pod says that the pod is boundary enough."
+            )
+            return Condition(TOOLS_READY, "False", "NoConfinement", message)
+        if problems := (*self.config.problems, *self.workspace.problems):
+            return Condition(TOOLS_READY, "False", "AgentConfigInvalid", "; ".join(problems))
+        if self.config.web_search is not None and (problem := search_problem(self.config.web_search, self._here.person)) is not None:
+            return Condition(TOOLS_READY, "False", "WebSearchNotConfigured", problem)
+        return Condition(TOOLS_READY, "True", "ToolsAvailable", "Tools work, inside their confinement.")
 
     # how its parts are put together
 
@@ -270,3 +279,4 @@ class Agent:
     def _noted(self, message: Message) -> None:
         payload: dict[str, object] = {"sessionKey": MAIN_SESSION, "messageId": str(message.id), "message": message_to_wire(message)}
         self._here.hub.tell_message(MAIN_SESSION, payload)
+        self._here.hub.tell_session_changed({"sessionKey": MAIN_SESSION, "reason": "message", "ts": message.at_ms})

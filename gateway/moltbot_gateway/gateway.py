@@ -293,7 +293,7 @@ class Gateway:
                 self.clock,
                 self.activity,
                 self.conditions,
-                lambda: self.admit() is None,
+                lambda: self.handshake.admit(self.clock.monotonic()) is None,
                 self.advance,
             )
         )
