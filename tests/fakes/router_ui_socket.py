@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 from cryptography.exceptions import InvalidSignature
@@ -15,14 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from moltbot_protocol import events
 from moltbot_protocol.connect import Connect, negotiate, parse_connect
-from moltbot_protocol.errors import CloseCode, ErrorCode, ErrorShape, ProtocolError, close_reason, unavailable
-from moltbot_protocol.frames import Event, Request, answer, parse_client_frame, refuse, serialise
+from moltbot_protocol.errors import CloseCode, ErrorCode, ErrorShape, ProtocolError, close_reason
+from moltbot_protocol.frames import Request, answer, parse_client_frame, refuse, serialise
 from moltbot_protocol.hello import MAIN_SESSION, DeviceGrant, Hello, build_hello
 from moltbot_protocol.identity import verify_device
-from moltbot_protocol.methods import METHODS
-
-if TYPE_CHECKING:
-    from tests.fakes.router_ui import FakeRouter
+from tests.fakes.router_ui_assistant import OWN, shape_of
+from tests.fakes.router_ui_chat import Conversations, Socket, Turn, now_ms
 
 # What the page offers only where it is served.
 OPTIONAL = frozenset({"sessions.patch", "sessions.reset", "sessions.delete"})
@@ -36,57 +32,28 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def now_ms() -> int:
-    return int(time.time() * 1000)
+def command_rows() -> list[dict[str, object]]:
+    """Slash commands, as `commands.list` names them."""
+    words = {"new": "", "status": "", "stop": "", "model": "name", "think": "level", "compact": "", "help": ""}
+    return [
+        {"name": name, "textAliases": [f"/{name}"], "description": f"What {name} does", "acceptsArgs": bool(argument), "argument": argument}
+        for name, argument in words.items()
+    ]
 
 
 @dataclass
-class Turn:
-    """One message that the gateway accepted."""
+class GatewaySide(Conversations):
+    """Devices, and every method of the gateway."""
 
-    run: str
-    session: str
-    message: str
-    over: bool = False
-
-
-@dataclass
-class Socket:
-    ws: web.WebSocketResponse
-    device: str
-    seq: int = 0
-
-    async def send(self, event: str, payload: Mapping[str, object]) -> None:
-        self.seq += 1
-        await self.ws.send_str(serialise(Event(event, payload, self.seq)))
-
-
-@dataclass
-class GatewaySide:
-    """Devices, conversations and what a test lets happen to them."""
-
-    router: FakeRouter
     approved: dict[str, str] = field(default_factory=dict)
     """Device id → its token."""
     pending: dict[str, Connect] = field(default_factory=dict)
-    turns: list[Turn] = field(default_factory=list)
-    history: dict[str, list[dict[str, object]]] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    sockets: list[Socket] = field(default_factory=list)
-    sends: list[dict[str, object]] = field(default_factory=list)
-    """Every chat.send that came, repeated ones too."""
-    refusals: list[ErrorShape] = field(default_factory=list)
-    """What the next chat.sends get instead of being accepted, first ones first."""
-    aborts: list[str] = field(default_factory=list)
     model_configured: bool = True
     optional_methods: bool = True
-    swallow: bool = False
-    """Takes chat.send and drops the connection before the answer."""
+    commands: list[dict[str, object]] = field(default_factory=command_rows)
 
     def __post_init__(self) -> None:
-        self.awake = asyncio.Event()
-        self.awake.set()
-        self.changed = asyncio.Condition()
+        super().__post_init__()
         self.refusing = asyncio.Event()
         self.refusing.set()
         self.held = 0
@@ -102,23 +69,10 @@ class GatewaySide:
         async with self.changed:
             await asyncio.wait_for(self.changed.wait_for(lambda: self.held > 0), 10)
 
-    async def until_turn(self, count: int = 1) -> Turn:
-        async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(lambda: len(self.turns) >= count), 10)
-        return self.turns[count - 1]
-
     async def until_pending(self) -> str:
         async with self.changed:
             await asyncio.wait_for(self.changed.wait_for(lambda: bool(self.pending)), 10)
         return next(iter(self.pending))
-
-    async def until_sends(self, count: int) -> None:
-        async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(lambda: len(self.sends) >= count), 10)
-
-    async def until_aborted(self) -> None:
-        async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(lambda: bool(self.aborts)), 10)
 
     def approve(self, device: str) -> None:
         self.approved[device] = f"dt-{uuid.uuid4()}"
@@ -129,46 +83,6 @@ class GatewaySide:
         del self.approved[device]
         self.router.events.push("device", {"deviceId": device, "state": "removed"})
         await self.drop_all(CloseCode.POLICY, "device removed")
-
-    async def drop_all(self, code: int = CloseCode.RESTART, reason: str = "restart") -> None:
-        sockets, self.sockets = self.sockets, []
-        for socket in sockets:
-            await socket.ws.close(code=code, message=close_reason(reason))
-
-    async def broadcast(self, event: str, payload: Mapping[str, object]) -> None:
-        for socket in list(self.sockets):
-            if not socket.ws.closed:
-                await socket.send(event, payload)
-
-    async def delta(self, turn: Turn, whole: str) -> None:
-        content = [{"type": "text", "text": whole}]
-        await self._chat(turn, {"state": "delta", "message": {"role": "assistant", "content": content}, "deltaText": whole[-8:]})
-
-    async def tool(self, turn: Turn, name: str, phase: str = "start") -> None:
-        data = {"phase": phase, "name": name, "toolCallId": "call-1"}
-        payload = {"runId": turn.run, "stream": "tool", "data": data, "sessionKey": turn.session, "seq": 1, "ts": now_ms()}
-        await self.broadcast(events.AGENT, payload)
-
-    async def final(self, turn: Turn, whole: str) -> None:
-        turn.over = True
-        message = {"role": "assistant", "content": [{"type": "text", "text": whole}], "timestamp": now_ms(), "stopReason": "stop"}
-        self.history.setdefault(turn.session, []).append(message)
-        await self._chat(turn, {"state": "final", "message": message})
-
-    async def fail(self, turn: Turn, words: str | None = None, kind: str = "unknown") -> None:
-        turn.over = True
-        message = {"role": "assistant", "content": [], "timestamp": now_ms(), "stopReason": "error", "errorMessage": words}
-        self.history.setdefault(turn.session, []).append(message)
-        await self._chat(turn, {"state": "error", "errorKind": kind, **({} if words is None else {"errorMessage": words})})
-
-    async def _chat(self, turn: Turn, rest: Mapping[str, object]) -> None:
-        await self.broadcast(events.CHAT, {"runId": turn.run, "sessionKey": turn.session, "seq": 1, **rest})
-
-    async def _tell(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
-
-    # --- the connection ---
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Origin") != self.router.url:
@@ -228,7 +142,7 @@ class GatewaySide:
         if device.id not in self.approved:
             self.pending[device.id] = connect
             self.held += not self.refusing.is_set()
-            await self._tell()
+            await self.tell()
             await self.refusing.wait()
             await self._close(
                 ws, opening, ErrorCode.NOT_PAIRED, "pairing required", "PAIRING_REQUIRED", requestId=str(uuid.uuid4()), reason="not-paired"
@@ -240,6 +154,7 @@ class GatewaySide:
         )
         features = hello["features"]
         assert isinstance(features, dict)
+        features["methods"] = sorted({*features["methods"], *OWN})
         if not self.optional_methods:
             features["methods"] = [name for name in features["methods"] if name not in OPTIONAL]
         await ws.send_str(serialise(answer(opening.id, hello)))
@@ -251,13 +166,10 @@ class GatewaySide:
         await ws.send_str(serialise(refuse(opening.id, ErrorShape(error, message, {"code": code, **details}))))
         await ws.close(code=CloseCode.POLICY, message=close_reason(message))
 
-    # --- requests ---
-
     async def _answer(self, ws: web.WebSocketResponse, data: str) -> None:
         request = parse_client_frame(data)
         assert isinstance(request, Request)
-        method = METHODS.get(request.method)
-        check = method.params if method is not None and method.served else None
+        check = shape_of(request.method)
         try:
             if check is None:
                 raise ProtocolError(f"unknown method: {request.method}")
@@ -271,28 +183,32 @@ class GatewaySide:
         if not ws.closed:
             await ws.send_str(serialise(response))
 
-    @property
-    def is_asleep(self) -> bool:
-        return self.router.phase["phase"] in ("Asleep", "Waking", "Pending", "Failed", "Suspended")
-
     async def _do(self, method: str, params: Mapping[str, object]) -> object:
         key = str(params.get("sessionKey") or params.get("key") or "")
         asleep = {"asleep": True} if self.is_asleep else {}
         match method:
             case "chat.send":
-                return await self._send(params)
+                return await self.send(params)
             case "chat.history":
-                messages = [] if asleep else self.history.get(key, [])
-                return {"sessionKey": key, "sessionId": "s1", "messages": messages, "thinkingLevel": "off", **asleep}
+                return {"sessionKey": key, "sessionId": "s1", "thinkingLevel": "off", **self.page_of(key, params), **asleep}
             case "chat.abort":
-                return await self._abort(str(params.get("runId")))
+                return await self.abort(str(params.get("runId")))
+            case "chat.rewind":
+                return self.rewind(key, str(params["messageId"]))
+            case "chat.continue":
+                turn = Turn(str(params["idempotencyKey"]), key, "")
+                self.turns.append(turn)
+                await self.agent(turn, "lifecycle", {"phase": "start"})
+                await self.tell()
+                return {"runId": turn.run, "status": "started"}
             case "sessions.list":
                 rows = [
                     {
                         "key": one,
                         "kind": "direct",
                         "updatedAt": now_ms() - 60_000,
-                        **({"label": self.labels[one]} if one in self.labels else {}),
+                        "hasActiveRun": self.active(one) is not None,
+                        **self.settings.get(one, {}),
                     }
                     for one in dict.fromkeys([MAIN_SESSION, *self.history])
                 ]
@@ -300,10 +216,13 @@ class GatewaySide:
             case "agents.list":
                 agent = {"id": "main", "name": self.router.name, "model": {"primary": "claude-sonnet-4-5"}}
                 return {"defaultId": "main", "mainKey": "main", "scope": "per-sender", "agents": [agent]}
+            case "commands.list":
+                return {"commands": [] if asleep else self.commands}
             case "agent.identity.get":
                 return {"agentId": "main", "name": self.router.name, "avatar": None}
             case "sessions.patch":
-                self.labels[key] = str(params["label"])
+                self.settings.setdefault(key, {}).update({name: value for name, value in params.items() if name != "key"})
+                await self.tell()
                 return {"ok": True, "key": key, "entry": {}}
             case "sessions.reset":
                 self.history[key] = []
@@ -312,44 +231,4 @@ class GatewaySide:
                 self.history.pop(key, None)
                 return {"ok": True, "key": key, "deleted": True, "archived": []}
             case _:
-                return {}
-
-    async def _send(self, params: Mapping[str, object]) -> object:
-        self.sends.append(dict(params))
-        await self._tell()
-        if self.router.phase["phase"] == "Asleep":
-            self.awake.clear()
-            self.router.set_phase("Waking", "Starting the pod", 6)
-        await self.awake.wait()
-        if self.router.phase["phase"] == "Failed":
-            return ErrorShape(ErrorCode.UNAVAILABLE, str(self.router.phase["message"]), retryable=True, retry_after_ms=1000)
-        if self.refusals:
-            return self.refusals.pop(0)
-        run, key = str(params["idempotencyKey"]), str(params["sessionKey"])
-        known = next((turn for turn in self.turns if turn.run == run), None)
-        if known is not None:
-            return {"runId": run, "status": "ok" if known.over else "in_flight"}
-        turn = Turn(run, key, str(params["message"]))
-        self.turns.append(turn)
-        message = {"role": "user", "content": [{"type": "text", "text": turn.message}], "timestamp": now_ms()}
-        self.history.setdefault(key, []).append(message)
-        if self.swallow:
-            self.swallow = False
-            await self.drop_all()
-            await self._tell()
-            return {}
-        await self._tell()
-        return {"runId": run, "status": "started"}
-
-    async def _abort(self, run: str) -> object:
-        self.aborts.append(run)
-        turn = next(turn for turn in self.turns if turn.run == run)
-        turn.over = True
-        await self._chat(turn, {"state": "aborted", "stopReason": "rpc"})
-        await self._tell()
-        return {"ok": True, "aborted": True, "runIds": [run]}
-
-
-def still_waking() -> ErrorShape:
-    """What the router answers when it held a message as long as it may."""
-    return unavailable("still waking; it is sent again", retry_after_ms=200)
+                return (await self.assistant.do(method, params)) or {}

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from moltbot_protocol.errors import ErrorCode, ErrorShape, unavailable
 from moltbot_protocol.hello import MAIN_SESSION
 from tests.fakes.router_ui import FakeRouter
-from tests.fakes.router_ui_socket import still_waking
+from tests.fakes.router_ui_chat import still_waking
 from tests.ui.conftest import Visit, Visitor, enter, say
 
 ANSWER = """A plan, with **what matters** first:

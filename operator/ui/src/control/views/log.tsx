@@ -56,7 +56,11 @@ function entriesOf(now: Conversation, said: Entry[]): Entry[] {
     ...before,
     ...(now.run === undefined ? [] : [{ key: `a:${now.run.id}`, kind: "run" as const, run: now.run }]),
     ...orphans(now).map((approval): Entry => ({ key: `approval ${approval.id}`, kind: "approval", approval })),
-    ...now.outgoing.map((item): Entry => ({ key: `u:${item.id}`, kind: "outgoing", item })),
+    ...now.outgoing.flatMap((item): Entry[] => {
+      const key = `u:${item.id}`;
+      // The history has it already, though the answer to sending it was lost.
+      return now.messages.some((message) => message.key === key) ? [] : [{ key, kind: "outgoing", item }];
+    }),
   ];
 }
 

@@ -49,7 +49,8 @@ function FileCard({ media, now }: { media: Media; now: Fetched }) {
   );
   if (now.state !== "here") return <span class="file">{inside}</span>;
   return (
-    <a class="file" href={now.url} download={media.fileName} aria-label={`Save ${media.fileName}`}>
+    <a class="file" href={now.url} download={media.fileName}>
+      <span class="sr-only">Save </span>
       {inside}
       <Icon name="download" size={16} />
     </a>

@@ -46,7 +46,7 @@ function ThinkingPicker() {
       onChoose={(id) => set({ thinkingLevel: id })}
     >
       <Icon name="spark" size={15} />
-      <span class="picker-word">{LEVEL_WORDS[level] ?? level}</span>
+      <span class="picker-word">Thinking: {LEVEL_WORDS[level] ?? level}</span>
     </Menu>
   );
 }

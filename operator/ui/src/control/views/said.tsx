@@ -94,7 +94,7 @@ export const SaidView = memo(function SaidView({ message }: { message: Message }
                 onClick={() => {
                   isEdited.value = true;
                 }}
-                aria-label="Edit and send again"
+                aria-label="Edit"
                 title="Edit and send again"
               >
                 <Icon name="pencil" size={16} />
