@@ -15,6 +15,7 @@ from moltbot_gateway.methods import HANDLERS
 from moltbot_gateway.methods.context import canonical_key
 from moltbot_gateway.models.base import said
 from moltbot_gateway.models.demo import compose
+from moltbot_gateway.models.demo_calls import call_for
 from moltbot_gateway.models.failure import Reason
 from moltbot_gateway.models.provider_failures import ApiError, Place, describe
 from moltbot_gateway.store.records import Message
@@ -124,6 +125,7 @@ DEMO: list[tuple[list[str], str]] = [
     (["what did I say?"], "first thing"),
     (["hello", "tell me about whales"], "“tell me about whales”"),
     (["9" * 31 + " + 1"], "too long"),
+    (["The milk is sour. Remember that."], "I will remember: The milk is sour"),
 ]
 
 
@@ -184,3 +186,25 @@ async def test_an_outbox_is_bounded_and_ends() -> None:
     await asyncio.sleep(0)
     ended.end()
     assert await waiting is None
+
+
+CALLS: list[tuple[str, tuple[str, dict[str, object]] | None]] = [
+    ("run date", ("exec", {"command": "date"})),
+    ("$ ls -la | head", ("exec", {"command": "ls -la | head"})),
+    ("please run `uname -a`", ("exec", {"command": "uname -a"})),
+    ("list my files", ("list", {})),
+    ("read SOUL.md", ("read", {"path": "SOUL.md"})),
+    ("read https://example.org/a", ("web_fetch", {"url": "https://example.org/a", "max_chars": 3000})),
+    ("write notes/a.md: hello\nyou", ("write", {"path": "notes/a.md", "content": "hello\nyou\n"})),
+    ("search your memory for the milk?", ("memory_search", {"query": "the milk"})),
+    ("remind me in 2 hours to eat", ("cron", {"action": "add", "inMinutes": 120, "prompt": "say Reminder: eat"})),
+    ("running is healthy", None),
+    ("read me a story", None),
+]
+
+
+@pytest.mark.parametrize(("said_now", "expected"), CALLS, ids=[text[:30] for text, _ in CALLS])
+def test_what_the_demo_model_calls(said_now: str, expected: tuple[str, dict[str, object]] | None) -> None:
+    tools = {"exec", "list", "read", "write", "web_fetch", "memory_search", "cron"}
+    assert call_for(said_now, tools) == expected
+    assert call_for(said_now, set()) is None

@@ -1,4 +1,5 @@
-"""The offline model: no key, no network, and it says so. It can do just enough to show that a conversation is remembered across a sleep.
+"""The offline model: no key, no network, and it says so. It can do just enough to show that a conversation is remembered across a sleep,
+and how tools look (`demo_calls`).
 
 `compose` is a pure function of the conversation; the adapter streams its words.
 """
@@ -6,9 +7,11 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from moltbot_gateway.models.base import Completed, ModelEvent, ModelRequest, Text, TextDelta, Turn, Usage
+from moltbot_gateway.models.base import TOOL_USE, Completed, ModelEvent, ModelRequest, Text, TextDelta, ToolUse, ToolUseStarted, Turn, Usage
+from moltbot_gateway.models.demo_calls import call_for, remembers, say_of_results
 from moltbot_protocol.models import DEMO_MODEL
 
 # Between two words, so that streaming can be seen (seconds).
@@ -19,8 +22,9 @@ MAX_DIGITS = 30
 
 INTRODUCTION = (
     "I am the built-in **demo model**: I run offline, without a key, and I am not an AI. I can repeat (`say …`), count (`count to 5`), "
-    "calculate (`847293 + 651824`) and remember (`remember …`, `my name is …`, `what did I say?`). For real answers put "
-    "`ANTHROPIC_API_KEY` into the Secret that the Moltbot names in `secretsFrom`."
+    "calculate (`847293 + 651824`), remember (`remember …`, `my name is …`, `what did I say?`) and use the assistant's tools: `run date`, "
+    "`list files`, `read SOUL.md`, `write notes.md: …`, `remind me in 2 minutes to …`. For real answers give the assistant a key: "
+    "`ANTHROPIC_API_KEY=… make run`, or that key in the Secret that the Moltbot names in `secretsFrom`."
 )
 
 _ARITHMETIC = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)\s*([-+*/x×÷−])\s*(-?\d+(?:\.\d+)?)(?![\w])")
@@ -41,6 +45,8 @@ def compose(messages: Sequence[Turn]) -> str:
     """The answer to the last message."""
     asked = _words(messages[-1])
     earlier = [_words(message) for message in messages[:-1] if message.role == "user"]
+    if (what := remembers(asked)) is not None:
+        return f"I will remember: {what}"
     if match := _SAY.match(asked):
         return match["what"].strip()
     if match := _COUNT.search(asked):
@@ -133,12 +139,21 @@ class DemoModel:
         return None
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        text = compose(request.turns)
+        call = None
+        text = say_of_results(request.turns)
+        if text is None:
+            call = call_for(_words(request.turns[-1]), {tool.name for tool in request.tools})
+            text = compose(request.turns) if call is None else ""
         words = re.findall(r"\S+\s*|\s+", text)
         for number, word in enumerate(words):
             if number:
                 await self._pause(WORD_PAUSE)
             yield TextDelta(word)
+        if call is not None:
+            use = ToolUse(f"demo_{uuid.uuid4().hex[:16]}", *call)
+            yield ToolUseStarted(use.id, use.name)
+            yield Completed(TOOL_USE, DEMO_MODEL, Usage(input=1, output=1), (use,))
+            return
         read = sum(len(message.text.split()) for message in request.turns)
         yield Completed("stop", DEMO_MODEL, Usage(input=read, output=len(words)))
 
