@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moltbot_tools import landlock
+from moltbot_tools.local_sockets import refuse_local_sockets
 
 # Directories of programs and libraries.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
@@ -89,6 +90,7 @@ def confine(workspace: Path, *, wanted: bool = True) -> Holds:
     rules += [(place, landlock.READ) for place in readable_places()]
     rules += [(Path(device), landlock.USE_DEVICE) for device in DEVICES]
     landlock.restrict(rules, abi)
+    refuse_local_sockets()
     return Holds(abi, True)
 
 

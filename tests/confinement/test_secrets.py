@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -201,19 +202,51 @@ async def test_signals_reach_only_its_own(host: ToolHost, around: Surroundings) 
 
 
 async def test_abstract_sockets_of_others_stay_closed(host: ToolHost, around: Surroundings) -> None:
-    assert host._child is not None
-    if host._child.hello.landlock < 6:
-        pytest.skip("abstract sockets are not scoped before ABI 6")
     script = f"""
 import socket
-peer = socket.socket(socket.AF_UNIX)
 try:
+    peer = socket.socket(socket.AF_UNIX)
     peer.connect("\\0moltbot-holder-{around.holder}")
     print(peer.recv(100))
 except PermissionError as error:
     print("refused", error)
 """
     assert (await python(host, script, around)).startswith("refused")
+
+
+_SOCKETS = """
+import ctypes, os, socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+    try:
+        peer = socket.socket(socket.AF_UNIX, kind)
+        peer.connect("{path}")
+        print("reached", kind)
+    except PermissionError:
+        print("refused")
+try:
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].connect("{path}")
+    print("reached by a pair")
+except PermissionError:
+    print("refused")
+libc = ctypes.CDLL(None, use_errno=True)
+print("io_uring", libc.syscall(425, 1, None), ctypes.get_errno() == 38)
+one, other = socket.socketpair()
+one.sendall(b"pairs work")
+print(other.recv(20).decode())
+listening = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(listening.getsockname())
+print("TCP works")
+"""
+
+
+async def test_services_of_the_machine_stay_out_of_reach(host: ToolHost, around: Surroundings, ground: Path) -> None:
+    """Docker's socket, the user's systemd, an SSH agent: whoever reaches one is out. Every user may write to this one."""
+    path = ground / "home" / "service.sock"
+    server = await asyncio.start_unix_server(lambda reader, writer: writer.close(), path)
+    path.chmod(0o777)
+    async with server:
+        answer = await python(host, _SOCKETS.format(path=path), around)
+    assert answer.splitlines() == ["refused"] * 4 + ["io_uring -1 True", "pairs work", "TCP works"]
 
 
 async def test_no_descriptor_is_inherited(host: ToolHost, around: Surroundings) -> None:

@@ -191,6 +191,7 @@ async def test_it_waits_for_somebody_to_come_and_survives_their_going(live: Live
 
 async def test_nobody_answers(live: Live, clock: FakeClock) -> None:
     made = approvals(live, clock)
+    sleepers = clock.sleepers
     async with approver(live) as phone:
         deciding = asyncio.create_task(made.refuse(tool(), call()))
         request = await asked(phone)
@@ -203,11 +204,12 @@ async def test_nobody_answers(live: Live, clock: FakeClock) -> None:
         assert (await resolved(phone))["resolvedBy"] is None
         with pytest.raises(CallFailed, match="unknown or expired"):
             await phone.call("exec.approval.resolve", id=request["id"], decision="allow-once")
-    assert not clock.sleepers
+    assert clock.sleepers == sleepers, "nothing of the question is left"
 
 
 async def test_a_stopped_turn_takes_the_question_back(live: Live, clock: FakeClock) -> None:
     made = approvals(live, clock)
+    sleepers = clock.sleepers
     async with approver(live) as phone:
         deciding = asyncio.create_task(made.refuse(tool(), call()))
         request = await asked(phone)
@@ -217,7 +219,7 @@ async def test_a_stopped_turn_takes_the_question_back(live: Live, clock: FakeClo
         assert (await resolved(phone))["id"] == request["id"]
         assert await phone.call("exec.approval.list") == []
     await settle()
-    assert not clock.sleepers
+    assert clock.sleepers == sleepers, "nothing of the question is left"
 
 
 async def test_of_two_who_decide_the_first_counts(live: Live, clock: FakeClock) -> None:
