@@ -20,7 +20,6 @@ from typing import cast
 from moltbot_state.format import (
     DATABASE_NAME,
     MAX_MANIFEST_BYTES,
-    WORKSPACE_NAME,
     BadFormat,
     Manifest,
     decode_manifest,
@@ -32,7 +31,7 @@ from moltbot_state.layout import (
     StateDir,
     open_directory,
     read_small_file,
-    walk_beneath,
+    walk_workspace,
     write_file_atomically,
     write_json_atomically,
 )
@@ -102,7 +101,7 @@ def sign(items: Iterable[Found], now: float) -> str | None:
 def sign_workspace(state: StateDir, now: float) -> str | None:
     """Signature of the workspace as it is; a few milliseconds for hundreds of files."""
     with contextlib.suppress(FileNotFoundError), open_directory(state.current) as root:
-        return sign(walk_beneath(root, WORKSPACE_NAME, lambda _path, _error: None), now)
+        return sign(walk_workspace(root, lambda _path, _error: None), now)
     return None
 
 

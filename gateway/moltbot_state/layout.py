@@ -157,23 +157,29 @@ class Found:
         return stat.S_ISLNK(self.status.st_mode)
 
 
-def walk_beneath(root: int, top: str, unreadable: Callable[[str, OSError], None]) -> Iterator[Found]:
-    """Everything beneath `top` (itself first), parents before children, in a fixed order. Links are told, not followed; what vanishes
-    meanwhile is left out; `unreadable` hears of each directory whose children could not be read.
+def walk_workspace(root: int, unreadable: Callable[[str, OSError], None]) -> Iterator[Found]:
+    """Everything beneath the workspace (itself first), parents before children, in a fixed order; what programs put into their temporary
+    directory is nobody's. Links are told, not followed; what vanishes meanwhile is left out; `unreadable` hears of each directory whose
+    children could not be read.
     """
     pending: list[Found] = []
     with contextlib.suppress(FileNotFoundError):
-        pending.append(Found((top,), os.lstat(top, dir_fd=root)))
+        pending.append(Found((WORKSPACE_NAME,), os.lstat(WORKSPACE_NAME, dir_fd=root)))
     while pending:
         found = pending.pop()
         yield found
         if found.is_directory:
             try:
-                pending.extend(reversed(_children(root, found.parts)))
+                children = _children(root, found.parts)
+                pending.extend(child for child in reversed(children) if child.parts != TEMPORARY)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 unreadable(found.path, error)
+
+
+# `TMPDIR` of the programs that tools run (moltbot_tools).
+TEMPORARY = (WORKSPACE_NAME, ".tmp")
 
 
 def _children(root: int, parts: tuple[str, ...]) -> list[Found]:

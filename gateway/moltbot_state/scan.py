@@ -21,7 +21,6 @@ from moltbot_state.format import (
     MAX_ENTRIES,
     MAX_FILE_BYTES,
     MAX_SKIPPED,
-    WORKSPACE_NAME,
     BadFormat,
     DirectoryEntry,
     Entry,
@@ -33,7 +32,7 @@ from moltbot_state.format import (
     link_stays_beneath,
 )
 from moltbot_state.known import SETTLED_SECONDS, Stamp, sign, stamp_of
-from moltbot_state.layout import Found, StateDir, open_beneath, open_directory, walk_beneath
+from moltbot_state.layout import Found, StateDir, open_beneath, open_directory, walk_workspace
 
 DATABASE_MODE = 0o600
 
@@ -165,7 +164,7 @@ def scan_state(
     walked: list[Found] = []
     settled_before = (now - SETTLED_SECONDS) * 1e9
     with open_directory(state.current) as root:
-        for found in walk_beneath(root, WORKSPACE_NAME, lambda path, error: scan.skip(path, f"cannot be read ({error.strerror})")):
+        for found in walk_workspace(root, lambda path, error: scan.skip(path, f"cannot be read ({error.strerror})")):
             walked.append(found)
             _add(scan, source, root, found, believed=_believed(found, known, stamps), settled=found.status.st_ctime_ns < settled_before)
             progress()

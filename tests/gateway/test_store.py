@@ -239,3 +239,18 @@ async def test_a_closed_database_says_so(tmp_path: Path) -> None:
     await database.close()
     await database.close()
     assert not Path(f"{database.path}-wal").exists()
+
+
+async def test_a_database_that_a_program_shut_away_is_opened_again(tmp_path: Path) -> None:
+    """chmod is not held by the confinement of tools."""
+    path = tmp_path / "current" / "moltbot.sqlite"
+    first = await Database.open(path)
+    await first.write(accept("k"))
+    await first.close()
+    path.chmod(0)
+    path.parent.chmod(0)
+    again = await Database.open(path)
+    assert await again.read(lambda db: runs.get_run_status(db, "k")) is records.RunStatus.QUEUED
+    await again.close()
+    assert path.stat().st_mode & 0o600 == 0o600
+    assert path.parent.stat().st_mode & 0o700 == 0o700

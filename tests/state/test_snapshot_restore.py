@@ -213,6 +213,20 @@ def test_a_file_removed_meanwhile_is_left_out(s3: S3Server, prefix: str, state: 
     assert not (elsewhere(state).workspace / "gone").exists()
 
 
+def test_what_programs_put_into_their_temporary_directory_is_nobodys(s3: S3Server, prefix: str, state: StateDir) -> None:
+    begin(state)
+    (state.workspace / ".tmp").mkdir()
+    (state.workspace / ".tmp" / "scratch").write_text("x")
+    (state.workspace / "deep").mkdir()
+    (state.workspace / "deep" / ".tmp").write_text("a file of the person's")
+    assert snapshot(state, s3.open(prefix)).created
+    (state.workspace / ".tmp" / "scratch").write_text("y")
+    assert not snapshot(state, s3.open(prefix)).created
+    restore(elsewhere(state), s3.open(prefix))
+    assert not (elsewhere(state).workspace / ".tmp").exists()
+    assert (elsewhere(state).workspace / "deep" / ".tmp").read_text() == "a file of the person's"
+
+
 def test_two_writers_the_second_commits_nothing(s3: S3Server, prefix: str, state: StateDir) -> None:
     """Rule 3."""
     begin(state)

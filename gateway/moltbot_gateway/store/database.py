@@ -13,6 +13,7 @@ import contextlib
 import queue
 import secrets
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -154,6 +155,7 @@ class Database:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_ours(self.path)
         try:
             connection = _connect(self.path)
         except sqlite3.DatabaseError as error:
@@ -234,6 +236,16 @@ class Database:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+
+def _keep_ours(path: Path) -> None:
+    """Programs that tools run are of our user, and the kernel's confinement does not hold chmod: what one of them took from us we give
+    ourselves back."""
+    for place, mode in ((path.parent, 0o700), *((Path(f"{path}{suffix}"), 0o600) for suffix in ("", "-wal", "-shm"))):
+        with contextlib.suppress(OSError):
+            present = stat.S_IMODE(place.lstat().st_mode)
+            if present & mode != mode:
+                place.chmod(present | mode)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
