@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from moltbot_gateway.gateway import Timings
+from moltbot_gateway.life import Timings
 from moltbot_gateway.settings import Settings as GatewaySettings
 from moltbot_operator.settings import Settings as OperatorSettings
 from moltbot_state.settings import BackupSettings, StateSettings

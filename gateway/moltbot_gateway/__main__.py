@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from moltbot_gateway import person_environment
 from moltbot_gateway.app import running
-from moltbot_gateway.gateway import Given
+from moltbot_gateway.life import Given
 from moltbot_gateway.process import become_undumpable, started_at
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import SystemClock

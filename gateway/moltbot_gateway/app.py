@@ -19,7 +19,8 @@ from moltbot_gateway.agent_config import parse_agent_config
 from moltbot_gateway.control import Control
 from moltbot_gateway.edge.server import Server
 from moltbot_gateway.errors import StateError
-from moltbot_gateway.gateway import Gateway, Given
+from moltbot_gateway.gateway import Gateway
+from moltbot_gateway.life import Given
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.building import build_model
 from moltbot_gateway.restore import open_local, wait_for_container

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from moltbot_gateway.conditions import MODEL_READY, STATE_READY, Condition, Cond
 from moltbot_gateway.errors import StateError, StateTooNew, Unavailable
 from moltbot_gateway.handshake import Committed, Granted, Handshake, NotAccepted, State
 from moltbot_gateway.hub import Hub
+from moltbot_gateway.life import Given, Opened, Timings
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.demo import DemoModel
 from moltbot_gateway.models.failure import Reason
@@ -31,7 +31,6 @@ from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
 from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.tools.base import Tool
 from moltbot_gateway.workspace.workspace import Workspace
 from moltbot_protocol.models import DEMO_MODEL
 from moltbot_trust.clock import Clock
@@ -49,36 +48,6 @@ RESUME_POLL = 0.5
 # to flush, 10 s on a volume.
 JOB_GRACE = 2.0
 TURN_GRACE = {Storage.EPHEMERAL: 20.0, Storage.VOLUME: 4.0}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Where the opened state stands in its lineage; `None` where nothing is recorded (`loseOnRestart`). `release` lets go of the
-    state directory, once nobody writes any more."""
-
-    lineage: str | None
-    sequence: int | None
-    release: Callable[[], None] = lambda: None
-
-
-@dataclass
-class Timings:
-    """Milliseconds since the process began, `None` until then."""
-
-    listening: int | None = None
-    restored: int | None = None
-    open: int | None = None
-
-    def to_json(self) -> dict[str, object]:
-        return {"listeningMs": self.listening, "restoredMs": self.restored, "openMs": self.open}
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a person put into the environment (`PERSON_ENV_<n>`), and tools beyond the ordinary ones."""
-
-    person: Mapping[str, str] = field(default_factory=dict)
-    tools: Sequence[Tool] = ()
 
 
 class Gateway:

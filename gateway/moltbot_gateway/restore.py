@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 
 from moltbot_gateway.conditions import STATE_READY, Condition, Conditions
-from moltbot_gateway.gateway import Opened
+from moltbot_gateway.life import Opened
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import Clock
 from moltbot_trust.control import ControlClient, ControlError, Refused
