@@ -4,8 +4,12 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
 export const clockTime = (at: number): string => clock.format(at);
 export const fullTime = (at: number): string => full.format(at);
+/** To the minute: what is planned. */
+export const dayAndTime = (at: number): string => moment.format(at);
 
 export function dayName(at: number, today = Date.now()): string {
   const start = new Date(today).setHours(0, 0, 0, 0);

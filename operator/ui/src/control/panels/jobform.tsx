@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 
 import { now } from "../../web/clock";
-import { fullTime } from "../../web/times";
+import { dayAndTime } from "../../web/times";
 import { saveJob } from "./jobs";
 import type { Job } from "./jobs";
 import { inWords, nextRuns, problemOf } from "./timing";
@@ -144,7 +144,7 @@ export function JobForm({ job, onDone }: { job: Job | undefined; onDone: () => v
         ) : (
           <>
             <strong>{inWords(schedule)}</strong>
-            <span class="muted small">Next: {runs.map((run) => fullTime(run)).join("; ")}</span>
+            <span class="muted small">Next: {runs.map((run) => dayAndTime(run)).join("; ")}</span>
           </>
         )}
       </div>

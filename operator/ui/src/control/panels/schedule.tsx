@@ -6,7 +6,7 @@ import { Dialog } from "../../design/dialog";
 import { Icon } from "../../design/icons";
 import { Menu } from "../../design/menu";
 import { now } from "../../web/clock";
-import { ago, fullTime, span } from "../../web/times";
+import { ago, dayAndTime, span } from "../../web/times";
 import { openSession } from "../chat/choosing";
 import { listeners } from "../chat/living";
 import { connection } from "../chat/state";
@@ -46,7 +46,7 @@ function History({ job }: { job: Job }) {
         return (
           <li key={run.at}>
             <span class={`pill ${kind}`}>{word}</span>
-            <time dateTime={new Date(run.at).toISOString()}>{fullTime(run.at)}</time>
+            <time dateTime={new Date(run.at).toISOString()}>{dayAndTime(run.at)}</time>
             {run.durationMs !== undefined && <span class="muted">{durationOf(run.durationMs)}</span>}
             {run.words !== "" && <span class="run-words">{run.words}</span>}
             {run.sessionKey !== undefined && (
@@ -66,7 +66,7 @@ function when(job: Job): string {
   if (!job.isEnabled) return "Off";
   if (job.nextAt === undefined) return "No further run";
   const left = (job.nextAt - now.value) / 1000;
-  return left <= 0 ? "Due now" : `Next in ${span(left)}, ${fullTime(job.nextAt)}`;
+  return left <= 0 ? "Due now" : `Next in ${span(left)}, ${dayAndTime(job.nextAt)}`;
 }
 
 function JobView({ job, onEdit, onRemove }: { job: Job; onEdit: () => void; onRemove: () => void }) {

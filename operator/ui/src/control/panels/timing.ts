@@ -3,7 +3,7 @@ import { Cron } from "croner";
 import cronstrue from "cronstrue";
 
 import { number, object, string, text } from "../../web/json";
-import { fullTime, span } from "../../web/times";
+import { dayAndTime, span } from "../../web/times";
 
 export type Schedule = { kind: "at"; atMs: number } | { kind: "every"; everyMs: number } | { kind: "cron"; expr: string; tz: string | undefined };
 
@@ -38,7 +38,7 @@ export function problemOf(schedule: Schedule, now: number): string | undefined {
 export function inWords(schedule: Schedule): string {
   switch (schedule.kind) {
     case "at":
-      return `Once, ${fullTime(schedule.atMs)}`;
+      return `Once, ${dayAndTime(schedule.atMs)}`;
     case "every":
       return `Every ${span(schedule.everyMs / 1000)}`;
     case "cron":

@@ -2,7 +2,7 @@
 // what is in sight stays where it is when something above it turns out to be higher, or older messages come.
 import { signal } from "@preact/signals";
 
-/** Of an entry that was never drawn (px). */
+/** Of an entry that was never drawn (px), as long as none was. */
 const ESTIMATE = 120;
 /** Drawn beyond the window, above and below (px). */
 const AROUND = 900;
@@ -29,8 +29,10 @@ export class LogWindow {
 
   #box: HTMLElement | null = null;
   #keys: readonly string[] = [];
+  #places = new Map<string, number>();
   #tops: number[] = [0];
   #heights = new Map<string, number>();
+  #estimate = ESTIMATE;
   #drawn: Range = { start: 0, end: 0, above: 0, below: 0 };
   /** The first entry in sight. */
   #anchor = "";
@@ -59,6 +61,7 @@ export class LogWindow {
   /** Another conversation: nothing of the one before counts, and its end is shown. */
   reset(): void {
     this.#heights.clear();
+    this.#estimate = ESTIMATE;
     this.#anchor = "";
     this.#moved = 0;
     this.isAway.value = false;
@@ -67,11 +70,16 @@ export class LogWindow {
   /** What to draw of these entries. */
   rangeOf(keys: readonly string[]): Range {
     if (keys !== this.#keys) {
-      const before = this.#topOf(this.#anchor);
+      const [old, tops] = [this.#keys, this.#tops];
+      const first = this.#places.get(this.#anchor) ?? 0;
       this.#keys = keys;
+      this.#places = new Map(keys.map((key, index) => [key, index]));
+      this.#guess();
       this.#sum();
-      const after = this.#topOf(this.#anchor);
-      if (before !== undefined && after !== undefined) this.#moved += after - before;
+      // The first in sight that is still there (a day's name goes when older messages of that day come) stays where it is.
+      const kept = old.findIndex((key, index) => index >= first && this.#places.has(key));
+      const place = this.#places.get(old[kept] ?? "");
+      if (kept >= 0 && place !== undefined) this.#moved += (this.#tops[place] ?? 0) - (tops[kept] ?? 0);
     }
     this.#drawn = this.#compute();
     return this.#drawn;
@@ -119,9 +127,9 @@ export class LogWindow {
 
   /** Brings an entry into sight; false when it is not known. */
   show(key: string): boolean {
-    const index = this.#keys.indexOf(key);
+    const index = this.#places.get(key);
     const box = this.#box;
-    if (index < 0 || box === null) return false;
+    if (index === undefined || box === null) return false;
     this.isAway.value = true;
     this.#moved = 0;
     box.scrollTop = (this.#tops[index] ?? 0) - box.clientHeight / 4;
@@ -129,14 +137,17 @@ export class LogWindow {
     return true;
   }
 
-  #topOf(key: string): number | undefined {
-    const index = this.#keys.indexOf(key);
-    return index < 0 ? undefined : this.#tops[index];
+  /** What was never drawn is as high as the others on the whole. */
+  #guess(): void {
+    if (this.#heights.size < 10) return;
+    let sum = 0;
+    for (const height of this.#heights.values()) sum += height;
+    this.#estimate = sum / this.#heights.size;
   }
 
   #sum(): void {
     const tops = [0];
-    for (const key of this.#keys) tops.push((tops.at(-1) ?? 0) + (this.#heights.get(key) ?? ESTIMATE));
+    for (const key of this.#keys) tops.push((tops.at(-1) ?? 0) + (this.#heights.get(key) ?? this.#estimate));
     this.#tops = tops;
   }
 
@@ -172,7 +183,7 @@ export class LogWindow {
   #keepFocus(next: Range): void {
     const held = document.activeElement?.closest<HTMLElement>("[data-key]");
     if (held === null || held === undefined || this.#box?.contains(held) !== true) return;
-    const index = this.#keys.indexOf(held.dataset["key"] ?? "");
+    const index = this.#places.get(held.dataset["key"] ?? "") ?? -1;
     if (index < next.start || index >= next.end) this.#box.focus({ preventScroll: true });
   }
 
@@ -184,9 +195,9 @@ export class LogWindow {
     for (const { target, borderBoxSize } of entries) {
       const key = target instanceof HTMLElement ? target.dataset["key"] : undefined;
       const height = borderBoxSize[0]?.blockSize ?? 0;
-      const index = key === undefined ? -1 : this.#keys.indexOf(key);
-      if (key === undefined || index < 0 || height === 0) continue;
-      const before = this.#heights.get(key) ?? ESTIMATE;
+      const index = key === undefined ? undefined : this.#places.get(key);
+      if (key === undefined || index === undefined || height === 0) continue;
+      const before = this.#heights.get(key) ?? this.#estimate;
       if (Math.abs(height - before) < 0.5) continue;
       this.#heights.set(key, height);
       isChanged = true;
