@@ -71,6 +71,9 @@ class ToolCall:
 
 Run = Callable[[ToolCall], Awaitable[ToolOutcome]]
 
+# Of a schema: nothing is required; what is not named is refused.
+_UNTOLD: tuple[tuple[str, object], ...] = (("required", []), ("additionalProperties", False))
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -91,7 +94,9 @@ class Tool:
     risk_of: Callable[[Mapping[str, object]], Risk] | None = None
 
     def for_model(self) -> ToolSchema:
-        return ToolSchema(self.name, self.description, self.schema)
+        """Without the words that only say what the check of a call says anyway (`validate`): the model reads them with every message."""
+        told = {name: value for name, value in self.schema.items() if (name, value) not in _UNTOLD}
+        return ToolSchema(self.name, self.description, told)
 
 
 def object_schema(required: Mapping[str, object] | None = None, **optional: object) -> dict[str, object]:

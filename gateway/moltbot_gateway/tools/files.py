@@ -22,7 +22,7 @@ def file_tools(host: ToolHost) -> tuple[Tool, ...]:
         Tool(
             "read",
             "Read file",
-            "Read a text file, picture or PDF. Paths are relative to the workspace. A long file: continue with offset (a line), limit.",
+            "Read a text file, picture or PDF. A long file: continue with offset (a line), limit.",
             object_schema({"path": _PATH}, offset=_COUNT, limit=_COUNT),
             files.answers(files.read),
             Risk.FILES,

@@ -32,11 +32,11 @@ def memory_tools(memory: Memory) -> tuple[Tool, ...]:
         Tool(
             "memory_search",
             "Search memory",
-            "Search MEMORY.md, the notes in memory/, the main conversation and this one for words. Use it before answering about people, "
-            "decisions, dates, plans or anything said earlier. Few telling words work best.",
+            "Search MEMORY.md, the notes in memory/, the main conversation and this one, before you answer about anything earlier. Few "
+            "telling words work best; the beginning of a word is enough.",
             object_schema(
-                {"query": {"type": "string", "description": "words to look for; the beginning of a word is enough"}},
-                limit={"type": "integer", "minimum": 1, "maximum": MAX_HITS, "description": f"hits, {DEFAULT_HITS} by default"},
+                {"query": {"type": "string"}},
+                limit={"type": "integer", "minimum": 1, "maximum": MAX_HITS, "description": f"default {DEFAULT_HITS}"},
             ),
             search,
             describe=lambda given: str(given.get("query", "")),
@@ -44,11 +44,11 @@ def memory_tools(memory: Memory) -> tuple[Tool, ...]:
         Tool(
             "memory_get",
             "Read memory",
-            "Read lines of MEMORY.md or of a note in memory/, such as those around a hit of memory_search.",
+            "Read lines of MEMORY.md or memory/YYYY-MM-DD.md, such as those around a hit of memory_search.",
             object_schema(
-                {"path": {"type": "string", "description": "MEMORY.md or memory/2026-11-24.md"}},
+                {"path": {"type": "string"}},
                 from_line={"type": "integer", "minimum": 1},
-                lines={"type": "integer", "minimum": 1, "maximum": MAX_LINES, "description": f"how many, {DEFAULT_LINES} by default"},
+                lines={"type": "integer", "minimum": 1, "maximum": MAX_LINES, "description": f"default {DEFAULT_LINES}"},
             ),
             get,
             describe=lambda given: str(given.get("path", "")),

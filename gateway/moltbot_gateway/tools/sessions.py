@@ -88,7 +88,7 @@ class SessionTools:
                 "subagents",
                 "Tasks",
                 "List running tasks, or stop one.",
-                object_schema({"action": {"type": "string", "enum": ["list", "stop"]}}, key=text),
+                object_schema({"action": {"enum": ["list", "stop"]}}, key=text),
                 self.subagents,
             ),
             Tool(

@@ -45,8 +45,8 @@ def fetch_tool(client: WebClient) -> Tool:
         schema=object_schema(
             {"url": {"type": "string"}},
             max_chars={"type": "integer", "minimum": 200, "maximum": MAX_CHARS, "description": f"default {DEFAULT_CHARS}"},
-            offset={"type": "integer", "minimum": 0, "description": "characters to skip, to read on in a long page"},
-            raw={"type": "boolean", "description": "the source instead of readable text"},
+            offset={"type": "integer", "minimum": 0, "description": "characters to skip"},
+            raw={"type": "boolean", "description": "the source as it is"},
         ),
         run=run,
         risk=Risk.NETWORK,
