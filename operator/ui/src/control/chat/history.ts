@@ -25,6 +25,8 @@ export interface Message {
   parts: Part[];
   /** Milliseconds since 1970; undefined when nobody said. */
   at: number | undefined;
+  /** What made it, when that was no person and no answer to one: a job, a heartbeat, a task. */
+  origin?: { kind: "job" | "heartbeat" | "sent" | "continue" | "task"; label: string };
   /** A person stopped the answer here. */
   stopped?: true;
   /** It was cut off by a restart, and can go on. */
@@ -67,6 +69,19 @@ export function readUsage(value: unknown): Usage | undefined {
     total,
     cost: cost["unknown"] === true ? undefined : number(cost["total"]),
   };
+}
+
+/** Who wrote it, when nobody did. */
+function readOrigin(item: JsonObject): Message["origin"] {
+  const job = text(item["job"]) ?? text(object(item["job"])["name"]);
+  if (job !== undefined) return { kind: "job", label: `From the schedule: ${job}` };
+  if (item["heartbeat"] === true) return { kind: "heartbeat", label: "From the heartbeat" };
+  const sent = text(object(item["delivered"])["to"]);
+  if (sent !== undefined) return { kind: "sent", label: `Sent to ${sent}` };
+  if (item["continue"] === true) return { kind: "continue", label: "Continued" };
+  const task = text(item["task"]);
+  if (task !== undefined) return { kind: "task", label: `Task: ${task}` };
+  return text(item["announce"]) === undefined ? undefined : { kind: "task", label: "Report of another conversation" };
 }
 
 /** How a run ended, as the message that ended it says. */
@@ -118,6 +133,8 @@ export function readMessages(wire: readonly JsonObject[], live?: string): Messag
     if (keys.has(key)) key = `${key}:${id ?? messages.length}`;
     keys.add(key);
     const message: Message = { key, id, runId, role, parts: [], at: time(item["timestamp"]) };
+    const origin = readOrigin(item);
+    if (origin !== undefined) message.origin = origin;
     messages.push(message);
     return message;
   };

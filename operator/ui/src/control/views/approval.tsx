@@ -29,7 +29,7 @@ export function ApprovalCard({ approval }: { approval: Approval }) {
   }, [approval.id]);
   const isBusy = deciding.value.has(approval.id);
   const name = assistant.value || "The assistant";
-  const place = approval.cwd === undefined ? "in its workspace" : `in ${approval.cwd}`;
+  const place = approval.cwd === undefined || approval.cwd === "." ? "in its workspace" : `in ${approval.cwd}`;
   return (
     <div ref={card} class="approval" role="group" aria-label={`Approval: ${approval.command}`} data-approval={approval.id} data-testid="approval">
       <p class="approval-title">

@@ -12,6 +12,7 @@ import { isUp } from "../chat/phase";
 import { discard, resend, sendAgain } from "../chat/sending";
 import { connection, current, link, phase } from "../chat/state";
 import { MediaView } from "./media";
+import { OriginLine } from "./origin";
 import { Time } from "./time";
 
 function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
@@ -65,9 +66,11 @@ export const SaidView = memo(function SaidView({ message }: { message: Message }
   const isEdited = useSignal(false);
   const words = textOf(message.parts);
   const media = mediaOf(message.parts);
-  const canEdit = message.id !== undefined && words !== "" && connection.serves("chat.rewind");
+  if (message.origin?.kind === "continue") return <OriginLine origin={message.origin} />;
+  const canEdit = message.id !== undefined && message.origin === undefined && words !== "" && connection.serves("chat.rewind");
   return (
-    <article class="message user" aria-label="You">
+    <article class="message user" aria-label={message.origin?.label ?? "You"}>
+      {message.origin !== undefined && <OriginLine origin={message.origin} />}
       {media.length > 0 && (
         <div class="media-row">
           {media.map((one, index) => (

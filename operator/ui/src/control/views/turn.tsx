@@ -11,6 +11,7 @@ import { goOn, retry } from "../chat/sending";
 import { assistant, connection } from "../chat/state";
 import { Markdown } from "./markdown";
 import { MediaView } from "./media";
+import { OriginLine } from "./origin";
 import { Thinking } from "./thinking";
 import { Time } from "./time";
 import { ToolGroup } from "./toolcard";
@@ -75,6 +76,7 @@ export const TurnView = memo(function TurnView({ message, isLast }: { message: M
   const isError = message.error !== undefined && message.parts.length === 0;
   return (
     <article class="message assistant" aria-label={isError ? "Error" : assistant.value || "Assistant"}>
+      {message.origin !== undefined && <OriginLine origin={message.origin} />}
       <Parts id={message.key} parts={message.parts} isLive={false} />
       {message.error !== undefined && <ErrorCard error={message.error} isLast={isLast} />}
       {message.interrupted === true && (
