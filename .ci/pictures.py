@@ -25,6 +25,13 @@ NOWHERE = "nowhere.example"
 DESKTOP = {"width": 1200, "height": 760}
 PHONE = {"width": 390, "height": 780}
 SAID = ("Hello Ada!", "Remember that the spare key is in the blue flowerpot.", "847293 + 651824")
+WORK = ("write plan.md: # Trip\n\n- book the train\n- water the plants", "read plan.md")
+COMMAND = "python3 -c 'print(sum(range(101)))'"
+JOBS = [
+    {"name": "morning-brief", "cron": "0 7 * * 1-5", "prompt": "Tell me what today brings: calendar, weather, unread mail."},
+    {"name": "tidy-memory", "every": "24h", "prompt": "Tidy your notes of the last days."},
+]
+VIEWS = ("Schedule", "Skills", "Files", "Usage")
 
 
 def _links(log: Path) -> tuple[str, str]:
@@ -70,6 +77,7 @@ def _tell_the_story(browser: Browser, link: str, admin: str, home: str) -> None:
         _say(page, text)
         expect(page.get_by_role("article", name="Ada")).to_have_count(number, timeout=20_000)
     _shoot(page, "chat")
+    _tell_the_work(page)
     while _phase(home) != "Asleep":
         time.sleep(0.5)
     expect(page.get_by_text("is asleep")).to_be_visible()
@@ -86,11 +94,42 @@ def _tell_the_story(browser: Browser, link: str, admin: str, home: str) -> None:
     _shoot(administration, "administration")
 
 
+def _tell_the_work(page: Page) -> None:
+    """Tools, an approval, commands, search, and the views beside the conversation."""
+    page.get_by_role("button", name="New chat").first.click()
+    for number, text in enumerate(WORK, 1):
+        _say(page, text)
+        expect(page.get_by_test_id("tool")).to_have_count(number, timeout=20_000)
+        expect(page.get_by_test_id("running")).to_have_count(0, timeout=20_000)
+    page.get_by_test_id("tool").last.get_by_role("button").first.click()
+    _shoot(page, "tools")
+    _say(page, f"run {COMMAND}")
+    expect(page.get_by_role("button", name="Allow once")).to_be_visible(timeout=20_000)
+    _shoot(page, "approval")
+    page.get_by_role("button", name="Allow once").click()
+    expect(page.get_by_test_id("running")).to_have_count(0, timeout=20_000)
+    page.get_by_role("textbox", name=re.compile("Message")).fill("/")
+    expect(page.get_by_role("listbox", name="Commands")).to_be_visible()
+    _shoot(page, "commands")
+    page.get_by_role("textbox", name=re.compile("Message")).fill("")
+    page.get_by_label("Search chats").fill("flowerpot")
+    expect(page.get_by_role("region", name="Found in messages").get_by_role("button").first).to_be_visible()
+    _shoot(page, "search")
+    page.get_by_label("Search chats").fill("")
+    for name in VIEWS:
+        page.get_by_role("navigation", name="Views").get_by_role("button", name=name).click()
+        expect(page.get_by_role("heading", level=2, name=name)).to_be_visible()
+        expect(page.get_by_role("status", name="Loading")).to_have_count(0)
+        _shoot(page, name.lower())
+    page.get_by_role("button", name="Back to the chat").click()
+    page.get_by_role("navigation", name="Chats").get_by_text("Main conversation").click()
+
+
 def main() -> int:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         log, moltbot = Path(home) / "up.log", Path(home) / "ada.yaml"
-        spec = {"model": {"name": "demo"}, "sleepAfter": "15s"}
+        spec = {"model": {"name": "demo"}, "sleepAfter": "15s", "timeZone": "Europe/Berlin", "schedule": JOBS}
         moltbot.write_text(json.dumps({"apiVersion": "moltbot.dev/v1alpha1", "kind": "Moltbot", "metadata": {"name": "ada"}, "spec": spec}))
         environment = {**os.environ, "MOLTBOT_HOME": home}
         command = [str(BIN / "moltbot"), "up", "-f", str(moltbot), "--port", str(free_port()), "--admin-port", str(free_port())]

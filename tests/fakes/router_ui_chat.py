@@ -191,10 +191,9 @@ class Conversations:
     def page_of(self, key: str, params: Mapping[str, object]) -> dict[str, object]:
         if self.is_asleep:
             return {"messages": []}
-        said, offset, limit = self.history.get(key, []), params.get("offset", 0), params.get("limit", 200)
-        assert isinstance(offset, int)
+        said, cursor, limit = self.history.get(key, []), params.get("cursor"), params.get("limit", 200)
         assert isinstance(limit, int)
-        end = len(said) - offset
+        end = len(said) if cursor is None else next(index for index, message in enumerate(said) if message["id"] == cursor)
         start = max(0, end - min(limit, self.page_size or limit))
         waiting = [turn for turn in self.turns if turn.session == key and turn.queued and not turn.over]
         queued = [
@@ -202,7 +201,12 @@ class Conversations:
         ]
         active = self.active(key)
         flight = {} if active is None else {"inFlightRun": {"runId": active.run, "text": active.text}}
-        return {"messages": [*said[start:end], *([] if offset else queued)], "hasMore": start > 0, **flight}
+        return {
+            "messages": [*said[start:end], *([] if cursor else queued)],
+            "hasMore": start > 0,
+            "nextCursor": said[start]["id"] if start else None,
+            **flight,
+        }
 
     def rewind(self, key: str, message_id: str) -> object:
         said = self.history[key]

@@ -37,6 +37,7 @@ def command_rows() -> list[dict[str, object]]:
     words = {"new": "", "status": "", "stop": "", "model": "name", "think": "level", "compact": "", "help": ""}
     return [
         {"name": name, "textAliases": [f"/{name}"], "description": f"What {name} does", "acceptsArgs": bool(argument), "argument": argument}
+        | {"choices": ["off", "low", "medium", "high"] if name == "think" else []}
         for name, argument in words.items()
     ]
 

@@ -125,6 +125,10 @@ async def test_commands_are_listed_chosen_and_say_what_they_take(router: FakeRou
     await expect(box(visitor.page)).to_have_value("/model ")
     await expect(visitor.page.locator(".argument")).to_contain_text("name")
     await expect(palette).to_have_count(0)
+    await box(visitor.page).fill("/think h")
+    await expect(palette.get_by_role("option")).to_have_text(["/think high"])
+    await box(visitor.page).press("Tab")
+    await expect(box(visitor.page)).to_have_value("/think high")
     await box(visitor.page).fill("/s")
     await box(visitor.page).press("ArrowDown")
     await expect(palette.get_by_role("option", selected=True)).to_contain_text("/stop")
@@ -236,7 +240,9 @@ async def test_usage_of_an_answer_is_shown_on_demand(router: FakeRouter, visitor
 
 async def test_reached_limit_is_told_apart_from_a_failure(router: FakeRouter, visitor: Visitor) -> None:
     turn = await begin(router, visitor)
-    await router.gateway.fail(turn, "The limit of 2,000,000 tokens a day is reached. It goes on tomorrow.")
+    await router.gateway.fail(
+        turn, "Today's limit is reached: 2,000,130 of 2,000,000 tokens are used. It begins anew at midnight (UTC).", "rate_limit"
+    )
     error = visitor.page.get_by_test_id("model-error")
     await expect(error).to_contain_text("The limit for today is reached")
     await expect(error.get_by_role("button", name="Retry")).to_be_visible()

@@ -38,7 +38,7 @@ async def test_jobs_are_run_switched_and_looked_back_on(router: FakeRouter, visi
     weekdays = {"kind": "cron", "expr": "0 7 * * 1-5", "tz": "Europe/Berlin"}
     assistant.jobs["spec-1"] = job("spec-1", "Morning brief", weekdays, source="spec", lastRunAtMs=now_ms() - HOUR_MS, lastStatus="ok")
     every = {"kind": "every", "everyMs": 2 * HOUR_MS, "anchorMs": 0}
-    failed = {"lastRunAtMs": now_ms() - 60_000, "lastStatus": "error", "lastError": "The model could not be reached."}
+    failed: dict[str, Any] = {"lastRunAtMs": now_ms() - 60_000, "lastStatus": "error", "lastError": "The model could not be reached."}
     assistant.jobs["job-2"] = job("job-2", "Look at the mail", every, **failed)
     run = {"ts": now_ms(), "jobId": "job-2", "action": "finished", "status": "error", "error": "The model could not be reached."}
     assistant.runs["job-2"] = [run | {"runAtMs": now_ms() - 60_000, "durationMs": 2300, "sessionKey": "agent:main:cron:job-2"}]

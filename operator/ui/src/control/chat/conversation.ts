@@ -48,8 +48,8 @@ export interface Conversation {
   local: Message[];
   /** Both, as they are shown. */
   messages: Message[];
-  /** There is more before them. */
-  hasMore: boolean;
+  /** Where the page before them begins, as the gateway says it; undefined: there is none. */
+  older: string | undefined;
   outgoing: Outgoing[];
   run: Run | undefined;
   /** Why the history could not be read. */
@@ -61,7 +61,7 @@ export const EMPTY: Conversation = {
   wire: [],
   local: [],
   messages: [],
-  hasMore: false,
+  older: undefined,
   outgoing: [],
   run: undefined,
   problem: undefined,
@@ -124,13 +124,15 @@ export function withHistory(now: Conversation, payload: JsonObject): Conversatio
   const wire = page.length === 0 ? [] : mergeWire(now.wire, page);
   const isLonger = wire.length > page.length;
   const whole = { ...now, wire, local: [], outgoing: [...waits, ...own], loaded: true, problem: undefined };
-  return rebuilt({ ...whole, run: resumed(whole, payload["inFlightRun"]), hasMore: isLonger ? now.hasMore : payload["hasMore"] === true });
+  return rebuilt({ ...whole, run: resumed(whole, payload["inFlightRun"]), older: isLonger ? now.older : cursorOf(payload) });
 }
+
+const cursorOf = (payload: JsonObject): string | undefined => (payload["hasMore"] === true ? text(payload["nextCursor"]) : undefined);
 
 /** An older page. */
 export function withOlder(now: Conversation, payload: JsonObject): Conversation {
   const page = saidIn(payload["messages"]);
-  return rebuilt({ ...now, wire: mergeWire(now.wire, page), hasMore: payload["hasMore"] === true && page.length > 0 });
+  return rebuilt({ ...now, wire: mergeWire(now.wire, page), older: page.length > 0 ? cursorOf(payload) : undefined });
 }
 
 function readQueued(item: JsonObject): Outgoing {

@@ -18,6 +18,8 @@ export interface CommandRow {
   /** What comes after it, in a word or two; empty: nothing. */
   hint: string;
   aliases: string[];
+  /** What may stand there, when it is one of a few. */
+  choices: string[];
 }
 
 export const models = signal<readonly ModelRow[]>([]);
@@ -43,10 +45,9 @@ export async function loadOffers(): Promise<void> {
       commands.value = objects(payload["commands"]).flatMap((row): CommandRow[] => {
         const name = text(row["name"])?.replace(/^\//, "");
         if (name === undefined) return [];
-        const args = objects(row["args"]).map((one) => string(one["name"]) ?? "").filter(Boolean);
-        const hint = text(row["argument"]) ?? text(row["argumentHint"]) ?? (args.length > 0 ? args.join(" ") : row["acceptsArgs"] === true ? "…" : "");
+        const hint = text(row["argument"]) ?? (row["acceptsArgs"] === true ? "…" : "");
         const aliases = strings(row["textAliases"]).map((one) => one.replace(/^\//, ""));
-        return [{ name, description: string(row["description"]) ?? "", hint, aliases: aliases.filter((one) => one !== name) }];
+        return [{ name, description: string(row["description"]) ?? "", hint, aliases: aliases.filter((one) => one !== name), choices: strings(row["choices"]) }];
       });
     }
   }

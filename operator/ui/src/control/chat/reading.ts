@@ -27,10 +27,10 @@ const paging = new Set<string>();
 /** The page before what is shown. */
 export async function loadOlder(key: string): Promise<void> {
   const now = conversation(key).value;
-  if (!now.hasMore || paging.has(key) || link.value.state !== "open") return;
+  if (now.older === undefined || paging.has(key) || link.value.state !== "open") return;
   paging.add(key);
   try {
-    const payload = await connection.request("chat.history", { sessionKey: key, limit: HISTORY, offset: now.wire.length });
+    const payload = await connection.request("chat.history", { sessionKey: key, limit: HISTORY, cursor: now.older });
     if (payload["asleep"] !== true) change(key, (before) => withOlder(before, payload));
   } catch {
     // The connection is told of elsewhere; it is asked for again with the next scroll.

@@ -42,7 +42,7 @@ function withCall(run: Run, data: JsonObject, at: number): Run {
   const found = run.parts[index];
   const before = found?.kind === "call" ? found.call : newCall(id, text(data["name"]) ?? "tool", at);
   const part: Part = { kind: "call", call: advanced(before, data, at) };
-  const { isFresh: _, ...rest } = run;
+  const { isFresh: _, status: __, ...rest } = run;
   return { ...rest, parts: index < 0 ? [...closed(run.parts, at), part] : run.parts.with(index, part) };
 }
 

@@ -51,7 +51,7 @@ async function ask(words: string): Promise<void> {
   hits.value = objects(payload?.["results"]).flatMap((row): Hit[] => {
     const key = text(row["key"]);
     if (key === undefined) return [];
-    const title = text(row["title"]) ?? shownSessions.value.find((one) => one.key === key)?.title ?? "Untitled chat";
+    const title = shownSessions.value.find((one) => one.key === key)?.title ?? text(row["title"]) ?? "Untitled chat";
     const [messageId, snippet] = [string(row["messageId"]) ?? String(row["messageId"] ?? ""), string(row["snippet"]) ?? ""];
     return [{ key, messageId, title, snippet, role: string(row["role"]) ?? "", at: time(row["timestamp"]) }];
   });
@@ -70,7 +70,7 @@ export async function openHit(hit: Hit): Promise<string | undefined> {
       const own = now.messages.find((message) => message.id === hit.messageId);
       return (own ?? now.messages.find((message) => message.role === "assistant" && message.runId === runId))?.key;
     }
-    if (!now.hasMore) return undefined;
+    if (now.older === undefined) return undefined;
     await loadOlder(hit.key);
   }
   return undefined;

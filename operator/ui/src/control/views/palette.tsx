@@ -13,24 +13,48 @@ const MOST = 40;
 const closedFor = signal<string | undefined>(undefined);
 const place = signal(0);
 
-const typed = computed(() => /^\/(\S*)$/.exec(draft.value)?.[1]);
-export const offered = computed<CommandRow[]>(() =>
-  typed.value === undefined || closedFor.value === draft.value ? [] : matching(typed.value).slice(0, MOST),
-);
+/** One line of the list, and what is written when it is taken. */
+interface Option {
+  words: string;
+  hint: string;
+  description: string;
+  written: string;
+}
+
+const commandOption = (row: CommandRow): Option => ({
+  words: `/${row.name}`,
+  hint: row.hint,
+  description: row.description,
+  written: row.hint === "" ? `/${row.name}` : `/${row.name} `,
+});
+
+/** The command that is written out, with what follows it so far. */
+const begun = computed(() => {
+  const [, name, rest] = /^\/(\S+) (\S*)$/.exec(draft.value) ?? [];
+  const row = name === undefined ? undefined : matching(name).find((one) => one.name === name || one.aliases.includes(name));
+  return row === undefined ? undefined : { row, rest: rest ?? "" };
+});
+
+function optionsOf(source: string): Option[] {
+  const typed = /^\/(\S*)$/.exec(source)?.[1];
+  if (typed !== undefined) return matching(typed).map(commandOption);
+  const now = begun.value;
+  if (now === undefined || now.row.choices.includes(now.rest)) return [];
+  return now.row.choices
+    .filter((choice) => choice.startsWith(now.rest))
+    .map((choice) => ({ words: `/${now.row.name} ${choice}`, hint: "", description: "", written: `/${now.row.name} ${choice}` }));
+}
+
+export const offered = computed<Option[]>(() => (closedFor.value === draft.value ? [] : optionsOf(draft.value).slice(0, MOST)));
 const at = computed(() => Math.min(place.value, offered.value.length - 1));
 export const activeOption = computed(() => (offered.value.length === 0 ? undefined : `${PALETTE_ID}-${at.value}`));
 
-/** The command that is written out, when it takes something that is not there yet. */
-export const hint = computed(() => {
-  const name = /^\/(\S+) $/.exec(draft.value)?.[1];
-  const row = name === undefined ? undefined : matching(name).find((one) => one.name === name || one.aliases.includes(name));
-  return row?.hint ?? "";
-});
+/** What the command that is written out takes. */
+export const hint = computed(() => (begun.value?.rest === "" ? begun.value.row.hint : ""));
 
-function take(row: CommandRow | undefined): void {
-  if (row === undefined) return;
-  draft.value = row.hint === "" ? `/${row.name}` : `/${row.name} `;
-  closedFor.value = draft.value;
+function take(option: Option | undefined): void {
+  if (option === undefined) return;
+  draft.value = option.written;
   place.value = 0;
   document.getElementById("composer")?.focus();
 }
@@ -51,10 +75,10 @@ export function onPaletteKey(event: KeyboardEvent): boolean {
       take(list[at.value]);
       return true;
     case "Enter": {
-      const row = list[at.value];
+      const option = list[at.value];
       // What is written out already is sent.
-      if (row === undefined || event.shiftKey || (typed.value === row.name && row.hint === "")) return false;
-      take(row);
+      if (option === undefined || event.shiftKey || option.written === draft.value) return false;
+      take(option);
       return true;
     }
     case "Escape":
@@ -76,28 +100,28 @@ export function Palette() {
     <>
       {list.length > 0 && (
         <ul class="palette" id={PALETTE_ID} role="listbox" aria-label="Commands" ref={box}>
-          {list.map((row, index) => (
+          {list.map((option, index) => (
             <li
-              key={row.name}
+              key={option.written}
               id={`${PALETTE_ID}-${index}`}
               role="option"
               aria-selected={index === at.value}
               onPointerDown={(event) => {
                 event.preventDefault();
-                take(row);
+                take(option);
               }}
             >
               <code>
-                /{row.name}
-                {row.hint !== "" && <span class="palette-hint"> {row.hint === "…" ? "…" : `<${row.hint}>`}</span>}
+                {option.words}
+                {option.hint !== "" && <span class="palette-hint"> {option.hint === "…" ? "…" : `<${option.hint}>`}</span>}
               </code>
-              <span>{row.description}</span>
+              {option.description !== "" && <span>{option.description}</span>}
             </li>
           ))}
         </ul>
       )}
       <span class="sr-only" role="status">
-        {list.length > 0 ? `${list.length} commands` : ""}
+        {list.length > 0 ? `${list.length} to choose from` : ""}
       </span>
     </>
   );

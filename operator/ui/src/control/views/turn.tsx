@@ -52,8 +52,11 @@ function Parts({ id, parts, isLive }: { id: string; parts: readonly Part[]; isLi
   );
 }
 
+/** The wire has no kind of its own for a reached limit: the gateway's sentence says it. */
+const LIMIT = /^Today's limit\b|\blimit\b.*\b(day|today)\b/i;
+
 function ErrorCard({ error, isLast }: { error: NonNullable<Message["error"]>; isLast: boolean }) {
-  const isLimit = error.kind === "limit" || /\blimit\b.*\b(day|today)\b/i.test(error.text);
+  const isLimit = error.kind === "limit" || LIMIT.test(error.text);
   return (
     <div class={isLimit ? "error-card limit" : "error-card"} data-testid="model-error" data-kind={error.kind}>
       <Icon name={isLimit ? "coins" : "warning"} />
@@ -108,7 +111,7 @@ export const TurnView = memo(function TurnView({ message, isLast }: { message: M
 
 function doing(run: Run): string {
   if (run.stopping === true) return "Stopping…";
-  if (run.status !== undefined && run.status.message !== "" && run.status.phase !== "tool") return run.status.message;
+  if (run.status !== undefined && run.status.message !== "") return run.status.message;
   const last = run.parts.at(-1);
   if (last?.kind === "call") {
     const running = run.parts.flatMap((part) => (part.kind === "call" && part.call.status === "running" ? [part.call] : []));
