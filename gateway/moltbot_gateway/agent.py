@@ -19,9 +19,11 @@ from moltbot_gateway.agent_config import AgentConfig, Confinement
 from moltbot_gateway.chat.asking import Asking
 from moltbot_gateway.chat.calls import Calls
 from moltbot_gateway.chat.compaction import Compaction, CompactionSettings, only_files
+from moltbot_gateway.chat.ending import Answering, Endings
 from moltbot_gateway.chat.ledger import Ledger
+from moltbot_gateway.chat.requests import Requests, RequestSettings
 from moltbot_gateway.chat.rounds import Rounds
-from moltbot_gateway.chat.turn import Turn, TurnParts, TurnSettings
+from moltbot_gateway.chat.turn import Turn, TurnParts
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.chat.wire import message_to_wire
 from moltbot_gateway.conditions import SCHEDULE_READY, TOOLS_READY, Condition, Conditions
@@ -34,7 +36,7 @@ from moltbot_gateway.models.facts import cost_micros, facts_of
 from moltbot_gateway.schedule.heartbeat import HeartbeatPorts, Heartbeats
 from moltbot_gateway.schedule.service import Ports, Schedule
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.store.records import Message, Run
+from moltbot_gateway.store.records import Message, Run, Session
 from moltbot_gateway.tools.approvals import Approvals, Decision
 from moltbot_gateway.tools.base import Tool
 from moltbot_gateway.tools.cron import cron_tool
@@ -50,7 +52,7 @@ from moltbot_gateway.tools.toolbox import Offered, Toolbox
 from moltbot_gateway.tools.web import web_tools
 from moltbot_gateway.tools.web_search import search_problem
 from moltbot_gateway.workspace.scopes import Kind as SessionKind
-from moltbot_gateway.workspace.scopes import is_private, kind_of
+from moltbot_gateway.workspace.scopes import is_private, kind_of, serves_owner
 from moltbot_gateway.workspace.stamps import stamp, zone
 from moltbot_gateway.workspace.workspace import SKILLS_READY, Workspace
 from moltbot_protocol.events import CRON, HEARTBEAT
@@ -83,6 +85,13 @@ class Surroundings:
     advance: Callable[[], None]
 
 
+def offered_to(session_key: str) -> Offered:
+    """Which tools a conversation gets."""
+    if not serves_owner(session_key):
+        return Offered.GUEST
+    return Offered.TASK if kind_of(session_key) is SessionKind.SUBAGENT else Offered.ALL
+
+
 class Agent:
     def __init__(self, here: Surroundings) -> None:
         self._here, self.config, self.zone = here, here.config, zone(here.config.time_zone)
@@ -102,11 +111,10 @@ class Agent:
         self._mcp_tools: tuple[Tool, ...] = ()
         self.approvals = Approvals(here.config, here.database, here.hub, here.clock, confined=self.host.is_confined)
         calls = Calls(self.approvals, here.clock)
-        flush = CompactionSettings(here.default_model, facts_of, lambda: only_files(self.toolbox.offered()))
+        self.requests = Requests(here.database, self.toolbox, self, self._request_settings())
+        flush = CompactionSettings(here.default_model, facts_of, self._memory_tools)
         self.compaction = Compaction(here.database, here.model, calls, self.ledger, clock=here.clock, settings=flush)
-        self.turns = Turns(
-            here.database, here.hub, here.clock, Turn(self._parts(calls), self._settings()), activity=here.activity, advance=here.advance
-        )
+        self.turns = Turns(here.database, here.hub, here.clock, Turn(self._parts(calls)), activity=here.activity, advance=here.advance)
         self.session_tools = SessionTools(here.database, self.turns.ask, self.turns.abort)
         ports = Ports(JobRunner(self.turns), here.admit, self._job_moved, self._tell_cron, self._noted)
         self.schedule = Schedule(here.database, here.clock, ports, zone=here.config.time_zone)
@@ -189,11 +197,19 @@ class Agent:
         """Whether that conversation is its owner's own."""
         return is_private(session_key)
 
+    def tools_of(self, session_key: str) -> tuple[Tool, ...]:
+        """What the model is offered there."""
+        return self.toolbox.offered(offered_to(session_key))
+
     async def resolve_approval(self, request: str, decision: str, by: str) -> None:
         """A person's answer to a request for approval. Raises InvalidRequest."""
         if decision not in set(Decision):
             raise InvalidRequest("a decision is once, always or deny")
         await self.approvals.resolve(request, Decision(decision), by)
+
+    async def compact(self, session: Session) -> bool:
+        """Because a person wants it; as `Compaction.compact`."""
+        return await self.compaction.compact(session, request=await self.requests.as_it_stands(session))
 
     def skill_path(self, name: str) -> str | None:
         skill = self.workspace.skills.find(name)
@@ -224,29 +240,32 @@ class Agent:
 
     def _parts(self, calls: Calls) -> TurnParts:
         here = self._here
+        default = Answering(here.model.provider, here.default_model)
         return TurnParts(
             here.database,
+            self.requests,
             Asking(here.database, here.model, here.clock, here.advance),
             Rounds(here.database, calls, here.clock, here.advance),
-            self.toolbox,
-            self,
             self.ledger,
             self.compaction,
+            Endings(here.database, here.clock, here.conditions, default=default, advance=here.advance),
             here.clock,
-            here.conditions,
             here.advance,
         )
 
-    def _settings(self) -> TurnSettings:
-        here = self._here
-        return TurnSettings(
-            here.default_model,
-            here.model.provider,
-            here.config.thinking,
+    def _request_settings(self) -> RequestSettings:
+        config = self._here.config
+        return RequestSettings(
+            self._here.default_model,
+            config.thinking,
             private=self.is_private,
-            kind=lambda key: Offered.TASK if kind_of(key) is SessionKind.SUBAGENT else Offered.ALL,
-            stamp=lambda at_ms: stamp(at_ms, here.config.time_zone),
+            kind=offered_to,
+            stamp=lambda at_ms: stamp(at_ms, config.time_zone),
         )
+
+    def _memory_tools(self, session_key: str) -> tuple[Tool, ...]:
+        """With what memory is written before a summary; what others than the owner said is not written into it."""
+        return only_files(self.tools_of(session_key)) if self.is_private(session_key) else ()
 
     def _heartbeats(self) -> Heartbeats | None:
         here, config = self._here, self.config.heartbeat

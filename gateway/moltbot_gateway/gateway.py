@@ -14,7 +14,7 @@ from pathlib import Path
 from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.agent import Agent, Surroundings
 from moltbot_gateway.agent_config import parse_agent_config
-from moltbot_gateway.chat.turn import INTERRUPTED_DETAIL
+from moltbot_gateway.chat.ending import INTERRUPTED_DETAIL
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.conditions import MODEL_READY, STATE_READY, Condition, Conditions, Measurements
 from moltbot_gateway.errors import StateError, StateTooNew, Unavailable
@@ -279,7 +279,7 @@ class Gateway:
 
     async def _put_in_order(self, database: Database, now_ms: int) -> list[records.Run]:
         if await database.read(lambda db: runs.has_leftovers(db, now_ms)):
-            await database.write(lambda db: runs.drop_heartbeats(db, now_ms))
+            await database.write(lambda db: runs.drop_own(db, now_ms))
             cut = await database.write(lambda db: runs.interrupt_running(db, INTERRUPTED_DETAIL, now_ms))
             await database.write(lambda db: runs.forget_old_runs(db, now_ms))
             if cut:

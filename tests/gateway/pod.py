@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moltbot_gateway.app import Running, running
+from moltbot_gateway.gateway import Given
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import Clock, SystemClock
@@ -73,10 +74,12 @@ class Live:
 
 
 @contextlib.asynccontextmanager
-async def start(pod: Pod, *, model: Model | None = None, clock: Clock | None = None, wait: bool = True) -> AsyncIterator[Live]:
-    """`wait`: until the state is open."""
+async def start(
+    pod: Pod, *, model: Model | None = None, clock: Clock | None = None, wait: bool = True, given: Given | None = None
+) -> AsyncIterator[Live]:
+    """`wait`: until the state is open. `given`: what a person put into the environment, and tools beside the ordinary ones."""
     time = clock or SystemClock()
-    async with running(pod.settings(), time, began=time.epoch(), model=model) as live:
+    async with running(pod.settings(), time, began=time.epoch(), model=model, given=given) as live:
         if wait:
             await until_open(live)
         yield Live(live, pod.address(live.port, live.control_port, time))

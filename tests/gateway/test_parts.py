@@ -8,7 +8,7 @@ import pytest
 
 from moltbot_api.conditions import Reason as Catalogue
 from moltbot_gateway.chat.commands import find_command, is_stop
-from moltbot_gateway.chat.context import build_context
+from moltbot_gateway.chat.context import NOTE_FIRST, build_context
 from moltbot_gateway.chat.pace import DeltaPacer
 from moltbot_gateway.edge.outbox import Outbox
 from moltbot_gateway.methods import HANDLERS
@@ -45,8 +45,13 @@ def test_the_first_text_is_told_at_once_and_then_in_steps() -> None:
     assert pacer.text == "abc"
 
 
-def _message(number: int, role: str, text: str, run: str, **detail: object) -> Message:
+def _message(number: int, role: str, text: str, run: str | None, **detail: object) -> Message:
     return Message(number, role, text, number, run, detail)
+
+
+def _note(number: int) -> Message:
+    """Said by itself, as a job or a heartbeat does."""
+    return _message(number, "assistant", "note", None)
 
 
 A = _message(1, "user", "a", "1")
@@ -57,6 +62,18 @@ CONTEXTS: dict[str, tuple[list[Message], list[str]]] = {
     "a refusal": ([A, _message(2, "assistant", "no", "1", errorKind="refusal"), C], ["c"]),
     "a command": ([_message(1, "user", "/status", "1", command=True), _message(2, "assistant", "x", "1", command=True), C], ["c"]),
     "an interruption": ([A, _message(2, "assistant", "half", "1", interrupted=True), C], ["a", "half", "c"]),
+    "taken back before it began": (
+        [_message(1, "user", "a", "1", withdrawn=True), _message(2, "assistant", "", "1", withdrawn=True), C],
+        ["c"],
+    ),
+    "a note": ([A, _message(2, "assistant", "b", "1"), _note(3), C], ["a", "b", "note", "c"]),
+    "a note during an answer": ([A, _note(2), _message(3, "assistant", "b", "1"), C], ["a", "b", "note", "c"]),
+    "a note during this answer": ([A, _message(2, "assistant", "b", "1"), C, _note(10), _message(11, "assistant", "d", "2")], list("abcd")),
+    "a note before all": ([_note(1), C], [NOTE_FIRST, "note", "c"]),
+    "a refusal of another conversation": (
+        [_note(1), _message(2, "assistant", "x", None, errorKind="refusal"), C],
+        [NOTE_FIRST, "note", "x", "c"],
+    ),
     "a cut beginning": ([_message(2, "assistant", "b", "1"), C], ["c"]),
 }
 

@@ -13,21 +13,13 @@ from dataclasses import dataclass, field
 
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.store.media import StoredMedia, media_of
+from moltbot_gateway.tools.signatures import media_type_of
 
 # Bytes; and how many in one message.
 MAX_IMAGE = 5 * 2**20
 MAX_DOCUMENTS = 32 * 2**20
 MAX_TEXT_FILE = 200_000
 MAX_ATTACHMENTS = 20
-
-# The first bytes tell what a file is; what its sender says is only a name.
-_MAGIC: Sequence[tuple[bytes, str]] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-)
 
 
 @dataclass(frozen=True)
@@ -62,20 +54,13 @@ def read_attachments(items: object) -> Attached:
             continue
         name = _name(item)
         data = _decode(item, name)
-        kind = recognise(data)
+        kind = media_type_of(data)
         if kind is None:
             texts.append((name, _text(data, name)))
         else:
             media.append(media_of(kind, name, data))
-    _check_sizes(media)
+    check_together(media)
     return Attached(tuple(media), tuple(known), tuple(texts))
-
-
-def recognise(data: bytes) -> str | None:
-    """The media type of a picture or PDF that models read, `None` for anything else."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
 
 
 def _name(item: Mapping[str, object]) -> str:
@@ -106,10 +91,20 @@ def _text(data: bytes, name: str) -> str:
     return text
 
 
-def _check_sizes(media: Sequence[StoredMedia]) -> None:
+def too_large(mime_type: str, size: int) -> str | None:
+    """What is wrong with one file of that many bytes, as the end of a sentence."""
+    if mime_type.startswith("image/"):
+        return f"is larger than {MAX_IMAGE // 2**20} MB; make the picture smaller" if size > MAX_IMAGE else None
+    return f"is larger than {MAX_DOCUMENTS // 2**20} MB; send fewer pages" if size > MAX_DOCUMENTS else None
+
+
+def check_together(media: Sequence[StoredMedia]) -> None:
+    """Of one message, with what was here already. Raises InvalidRequest."""
+    if len(media) > MAX_ATTACHMENTS:
+        raise InvalidRequest(f"a message has at most {MAX_ATTACHMENTS} attachments")
     for one in media:
-        if one.mime_type.startswith("image/") and len(one.data) > MAX_IMAGE:
-            raise InvalidRequest(f"{one.name} is larger than {MAX_IMAGE // 2**20} MB; make the picture smaller")
+        if (problem := too_large(one.mime_type, len(one.data))) is not None:
+            raise InvalidRequest(f"{one.name} {problem}")
     documents = sum(len(one.data) for one in media if not one.mime_type.startswith("image/"))
     if documents > MAX_DOCUMENTS:
         raise InvalidRequest(f"PDFs together are larger than {MAX_DOCUMENTS // 2**20} MB; send fewer pages")

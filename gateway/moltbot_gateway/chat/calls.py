@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from moltbot_gateway.chat.attachments import too_large
 from moltbot_gateway.models.base import ToolUse
 from moltbot_gateway.store.media import StoredMedia, media_of
 from moltbot_gateway.store.records import NewMessage
 from moltbot_gateway.tools.base import MAX_MODEL_TEXT, MAX_PERSON_TEXT, Tool, ToolCall, ToolOutcome, failed
+from moltbot_gateway.tools.signatures import media_type_of
 from moltbot_gateway.tools.toolbox import nearest
 from moltbot_gateway.tools.validate import check_input
 from moltbot_trust.clock import Clock
@@ -72,12 +74,13 @@ class Calls:
         refused = await self._gate.refuse(tool, call)
         if refused is not None:
             return refused
+        limit = asyncio.timeout(tool.timeout)
         try:
-            async with asyncio.timeout(tool.timeout):
+            async with limit:
                 return await tool.run(call)
-        except TimeoutError:
-            return failed(f"{tool.name} took longer than {tool.timeout:g} seconds and was stopped.", timedOut=True)
-        except Exception:  # a tool's boundary: logged as ours, and the conversation goes on
+        except Exception as error:  # a tool's boundary: logged as ours, and the conversation goes on
+            if isinstance(error, TimeoutError) and limit.expired():
+                return failed(f"{tool.name} took longer than {tool.timeout:g} seconds and was stopped.", timedOut=True)
             log.exception("tool failed", tool=tool.name)
             return failed(f"{tool.name} failed inside; the assistant's log says why. Try another way.", f"{tool.label} failed inside.")
 
@@ -100,8 +103,8 @@ def side_by_side(uses: Sequence[ToolUse], tools: Mapping[str, Tool]) -> list[lis
 def result_message(done: Done, label: str) -> tuple[NewMessage, list[StoredMedia]]:
     """What stands in the conversation, and the pictures that came with it."""
     outcome = done.outcome
-    text = cut(outcome.model, MAX_MODEL_TEXT)
-    media = [media_of(one.media_type, one.name, base64.b64decode(one.data)) for one in outcome.media]
+    media, left_out = _media(outcome)
+    text = "\n".join([cut(outcome.model, MAX_MODEL_TEXT), *left_out])
     details = dict(outcome.details)
     if len(json.dumps(details, ensure_ascii=False, default=str)) > MAX_DETAILS:
         details = {"left out": "too large"}
@@ -116,6 +119,24 @@ def result_message(done: Done, label: str) -> tuple[NewMessage, list[StoredMedia
     }
     content: list[dict[str, object]] = [{"type": "text", "text": text}, *(one.to_block() for one in media)]
     return NewMessage("toolResult", text, detail, content), media
+
+
+def _media(outcome: ToolOutcome) -> tuple[list[StoredMedia], list[str]]:
+    """What the model can be given, and a line for each that it cannot: a picture that the provider refuses would be refused with every
+    later message of the conversation."""
+    media, left_out = [], []
+    for one in outcome.media:
+        try:
+            data = base64.b64decode(one.data, validate=True)
+        except ValueError:
+            data = b""
+        kind = media_type_of(data)
+        problem = "is no picture that can be read" if kind is None else too_large(kind, len(data))
+        if kind is not None and problem is None:
+            media.append(media_of(kind, one.name, data))
+        else:
+            left_out.append(f"[{one.name or 'A file'} {problem}; it is left out]")
+    return media, left_out
 
 
 def cut(text: str, limit: int) -> str:

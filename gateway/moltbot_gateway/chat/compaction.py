@@ -48,11 +48,12 @@ class Facts(Protocol):
 
 @dataclass(frozen=True)
 class CompactionSettings:
-    """`default_model` answers where the session has no own. `flush`: which tools the memory is written with."""
+    """`default_model` answers where the session has no own. `flush_tools`: with which tools the memory is
+    written from that conversation, none where it is not."""
 
     default_model: str
     facts: Facts
-    flush_tools: Callable[[], Sequence[Tool]] = tuple
+    flush_tools: Callable[[str], Sequence[Tool]] = lambda session_key: ()
 
 
 class Compaction:
@@ -73,6 +74,7 @@ class Compaction:
     async def compact(self, session: Session, *, keep_run: str | None = None, request: ModelRequest | None = None) -> bool:
         """Summarise all but the newest part (`keep_run` and what follows it always stays). `request`: the one that did not fit; with it the
         memory is written first. False: there is nothing to summarise. Raises ModelFailure; safe to cancel."""
+        await self._ledger.check()
         model = session.model or self._settings.default_model
         window = self._settings.facts(model).context_tokens
 
@@ -94,7 +96,7 @@ class Compaction:
 
     async def _flush(self, session: Session, request: ModelRequest) -> None:
         """A few steps of the model alone with its memory; what it says is not part of the conversation. A failure is not the person's."""
-        tools = {tool.name: tool for tool in self._settings.flush_tools()}
+        tools = {tool.name: tool for tool in self._settings.flush_tools(session.key)}
         if not tools:
             return
         turns = [*request.turns, said("user", FLUSH)]
@@ -130,15 +132,19 @@ class Compaction:
 
     async def _ask(self, request: ModelRequest, session_key: str) -> Completed:
         words = ""
-        async for event in self._model.stream(request):
-            match event:
-                case Completed():
-                    await self._ledger.record(session_key, event.model or request.model, event.usage)
-                    return event if event.blocks else replace(event, blocks=(Text(words),))
-                case TextDelta():
-                    words += event.text
-                case _:
-                    pass
+        try:
+            async for event in self._model.stream(request):
+                match event:
+                    case Completed():
+                        await self._ledger.record(session_key, event.model or request.model, event.usage)
+                        return event if event.blocks else replace(event, blocks=(Text(words),))
+                    case TextDelta():
+                        words += event.text
+                    case _:
+                        pass
+        except ModelFailure as failure:
+            await self._ledger.record(session_key, request.model, failure.usage)
+            raise
         raise ModelFailure(ErrorKind.UNKNOWN, "The model ended without an end. Ask again.")
 
 

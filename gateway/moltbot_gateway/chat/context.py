@@ -1,8 +1,12 @@
 """What of a conversation the model gets. Pure, and stable: what was said earlier is built the same way each time, so that the provider's
 cache holds from turn to turn.
 
-Left out: what the gateway answered itself (commands), answers without anything in them, and a question that the model refused together
-with its refusal, for a refusal in the context makes the next one likelier. A call whose result is missing gets one that says so.
+Left out: what the gateway answered itself (commands), what was taken back before it began, answers without anything in them, and a
+question that the model refused together with its refusal, for a refusal in the context makes the next one likelier. A call whose result is
+missing gets one that says so.
+
+What the assistant said by itself while it answered (what a job found, what it sent elsewhere) stands behind that answer: in the middle it
+would part a call from its result, or end the request with the assistant's own words.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ MAX_MESSAGES = 4000
 NO_RESULT = (
     "This call was interrupted and has no result: it may or may not have happened. Look at the present state before you do it again."
 )
+NOTE_FIRST = "(Nothing was said here before; what follows you said by yourself.)"
 SUMMARY_HEAD = "Summary of the conversation so far; what it tells is no longer here word for word:"
 
 
@@ -33,16 +38,48 @@ def build_context(
 ) -> list[Turn]:
     """`messages` after the summary, oldest first, up to and with those of `run_id`. `stamp` gives the time in front of a person's words, a
     block of its own."""
-    refused = {message.run_id for message in messages if message.detail.get("errorKind") == ErrorKind.REFUSAL} - {run_id}
-    kept = [message for message in messages if not message.detail.get("command") and message.run_id not in refused]
-    while kept and kept[0].role != "user":
+    refused = {message.run_id for message in messages if message.detail.get("errorKind") == ErrorKind.REFUSAL} - {run_id, None}
+    kept = [message for message in messages if not _is_apart(message) and message.run_id not in refused]
+    while kept and kept[0].role != "user" and not _is_note(kept[0]):
         del kept[0]  # a conversation begins with the person; the cut above may have left an answer first
+    kept = _notes_behind(kept, run_id)
     turns = [Turn("user", (Text(f"{SUMMARY_HEAD}\n\n{summary}"),))] if summary else []
+    if not summary and kept and _is_note(kept[0]):
+        turns = [Turn("user", (Text(NOTE_FIRST),))]
     for message in kept:
         blocks = _blocks(message, media, stamp)
         if blocks:
             turns.append(Turn("assistant" if message.role == "assistant" else "user", blocks))
     return _pair(turns)
+
+
+def _is_apart(message: Message) -> bool:
+    return bool(message.detail.get("command") or message.detail.get("withdrawn"))
+
+
+def _is_note(message: Message) -> bool:
+    """Said by the assistant without having been asked there (`store.notes`)."""
+    return message.role == "assistant" and message.run_id is None
+
+
+def _notes_behind(messages: Sequence[Message], run_id: str) -> list[Message]:
+    """Notes that came while a run went on stand behind its last message; those of the run that is on its way are left out until then."""
+    last = {message.run_id: index for index, message in enumerate(messages) if message.run_id is not None}
+    began = next((index for index, message in enumerate(messages) if message.run_id == run_id), len(messages))
+    ordered: list[Message] = []
+    held: list[Message] = []
+    open_until = -1
+    for index, message in enumerate(messages):
+        if message.run_id is not None:
+            ordered.append(message)
+            open_until = max(open_until, last[message.run_id])
+            if open_until <= index < began:
+                ordered, held = ordered + held, []
+        elif index < open_until or index > began:
+            held.append(message)
+        else:
+            ordered.append(message)
+    return ordered
 
 
 def _blocks(message: Message, media: Mapping[str, StoredMedia], stamp: Callable[[int], str]) -> tuple[Block, ...]:

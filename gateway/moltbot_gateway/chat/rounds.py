@@ -73,10 +73,10 @@ class Rounds:
 
         message = await self._database.write(write)
         self._advance()
-        shown = {"text": new.detail["person"] or new.text, "details": new.detail["details"]}
-        meta = {"durationMs": new.detail["durationMs"]}
-        active.telling.tool("result", done.use.id, done.use.name, {"isError": done.outcome.error, "result": shown, "meta": meta})
         if message is not None:
+            shown = {"text": message.detail["person"] or message.text, "details": message.detail["details"]}
+            meta = {"durationMs": message.detail["durationMs"]}
+            active.telling.tool("result", done.use.id, done.use.name, {"isError": done.outcome.error, "result": shown, "meta": meta})
             active.telling.message(message)
         log.info("tool called", run=active.run.id, tool=done.use.name, seconds=round(done.seconds, 3), error=done.outcome.error)
 

@@ -13,29 +13,24 @@ What an abort cancels is only a wait, for the model or for a call; everything th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from moltbot_gateway.chat.active import Active, Ended, Step
 from moltbot_gateway.chat.asking import Asking
-from moltbot_gateway.chat.blocks import media_ids, text_of, to_wire
+from moltbot_gateway.chat.blocks import from_wire, text_of, to_wire
 from moltbot_gateway.chat.compaction import Compaction
-from moltbot_gateway.chat.context import MAX_MESSAGES, build_context
+from moltbot_gateway.chat.ending import Endings
 from moltbot_gateway.chat.ledger import Ledger
+from moltbot_gateway.chat.requests import Frame, Requests
 from moltbot_gateway.chat.rounds import Rounds
-from moltbot_gateway.chat.wire import INTERRUPTED_TEXT, message_to_wire, usage_to_wire
 from moltbot_gateway.models.base import MAX_TOKENS, PAUSED, TOOL_USE, Block, Completed, ModelRequest, Text, ToolUse, Usage
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure
-from moltbot_gateway.store import conversations, media, runs
+from moltbot_gateway.store import runs
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.store.records import Answer, Connection, Message, NewMessage, Run, RunStatus, Session
-from moltbot_gateway.tools.base import Tool
-from moltbot_gateway.tools.toolbox import Offered, Toolbox
+from moltbot_gateway.store.records import Connection, Message, NewMessage, Run, Session
 from moltbot_trust.clock import Clock
-from moltbot_trust.logs import get_logger
-
-log = get_logger("moltbot_gateway.turns")
 
 T = TypeVar("T")
 
@@ -47,56 +42,28 @@ MAX_STEPS = 100
 CUT_OFF = "The answer reached the length limit and stops here. Say “go on” to have the rest."
 
 
-class Outcomes(Protocol):
-    """Who wants to know how turns end (the condition ModelReady, metrics)."""
-
-    def answered(self, tokens: int, seconds: float) -> None: ...
-
-    def failed(self, failure: ModelFailure, seconds: float) -> None: ...
-
-
-class Prompts(Protocol):
-    """What the model is told about itself and its person, the stable part first."""
-
-    async def for_session(self, *, private: bool, heartbeat: bool) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True)
-class TurnSettings:
-    """`private`: whether a conversation is the owner's own. `kind`: which tools it is offered. `stamp`: the time in front of a message."""
-
-    default_model: str
-    provider: str
-    thinking: str | None = None
-    timeout: float = DEFAULT_TIMEOUT
-    private: Callable[[str], bool] = lambda key: True
-    kind: Callable[[str], Offered] = lambda key: Offered.ALL
-    stamp: Callable[[int], str] = lambda at_ms: ""
-
-
 @dataclass(frozen=True)
 class TurnParts:
     """What a turn needs of the gateway."""
 
     database: Database
+    requests: Requests
     asking: Asking
     rounds: Rounds
-    toolbox: Toolbox
-    prompts: Prompts
     ledger: Ledger
     compaction: Compaction
+    endings: Endings
     clock: Clock
-    outcomes: Outcomes
     advance: Callable[[], None]
 
 
 class Turn:
     """Runs one after the other for all sessions; has no state of its own."""
 
-    def __init__(self, parts: TurnParts, settings: TurnSettings) -> None:
-        self._parts, self._settings = parts, settings
+    def __init__(self, parts: TurnParts, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._parts, self._timeout = parts, timeout
 
-    async def run(self, active: Active, join: Callable[[], Sequence[Run]]) -> Ended | None:
+    async def run(self, active: Active, join: Callable[[Session], Sequence[Run]]) -> Ended | None:
         """From the message to the answer. `join`: messages that came meanwhile and belong to this turn. `None`: it was not queued any
         more. Raises StateError."""
         session = await self._begin(active, active.run)
@@ -112,7 +79,7 @@ class Turn:
             if active.ending is None:
                 raise
         await self._parts.asking.kept(active.step)
-        return await self._conclude(active, session, completed, failure)
+        return await self._parts.endings.conclude(active, session, completed, failure)
 
     # beginning
 
@@ -136,18 +103,17 @@ class Turn:
 
     # steps
 
-    async def _steps(self, active: Active, session: Session, join: Callable[[], Sequence[Run]]) -> Completed:
+    async def _steps(self, active: Active, session: Session, join: Callable[[Session], Sequence[Run]]) -> Completed:
         compacted = False
-        kind = self._settings.kind(session.key)
-        private = self._settings.private(session.key)
-        system = await self._parts.prompts.for_session(private=private, heartbeat="heartbeat" in active.run.options)
+        # The first turn waits for what is being made ready, which a person need not wait for to stop it.
+        system = await self._cancellable(active, self._parts.requests.system(session.key, heartbeat="heartbeat" in active.run.options))
         while active.steps < MAX_STEPS:
             if active.ending is not None:
                 return Completed()
             await self._parts.ledger.check()
-            await self._join(active, join())
-            tools = {tool.name: tool for tool in self._parts.toolbox.offered(kind)}
-            request = await self._request(active, session, system, tuple(tools.values()))
+            await self._join(active, join(session))
+            frame = Frame(system, self._parts.requests.tools(session.key))
+            request = await self._parts.requests.build(session, frame, run_id=active.run.id, options=active.run.options)
             if not compacted and self._parts.compaction.is_due(request):
                 compacted = True
                 if await self._compact(active, session, request):
@@ -163,40 +129,21 @@ class Turn:
                 continue
             match completed.stop_reason:
                 case stop if stop == TOOL_USE:
-                    await self._step_with_calls(active, completed, tools, private=private)
+                    await self._step_with_calls(active, completed, frame)
                 case stop if stop == PAUSED:
-                    await self._append(active, _step_message(active, completed, "pause"))
+                    await self._end_step(active, completed, "pause")
                 case stop if stop == MAX_TOKENS:
                     raise ModelFailure(ErrorKind.UNKNOWN, CUT_OFF)
                 case _:
                     return completed
-            active.step = Step()
         raise ModelFailure(
             ErrorKind.UNKNOWN, f"The assistant stopped after {MAX_STEPS} steps without an answer. Say “go on” to let it continue."
-        )
-
-    async def _request(self, active: Active, session: Session, system: tuple[str, ...], tools: tuple[Tool, ...]) -> ModelRequest:
-        def read(db: Connection) -> tuple[str, list[Message], Mapping[str, media.StoredMedia]]:
-            upto, summary = conversations.get_compaction(db, session) or (0, "")
-            messages = conversations.list_messages(db, session, limit=MAX_MESSAGES, after_id=upto)
-            wanted = [media_id for message in messages for media_id in media_ids(message.content)]
-            return summary, messages, media.get_many_media(db, wanted) if wanted else {}
-
-        summary, messages, found = await self._parts.database.read(read)
-        options = active.run.options
-        thinking, model = options.get("thinking"), options.get("model")
-        return ModelRequest(
-            str(model) if isinstance(model, str) and model else session.model or self._settings.default_model,
-            system,
-            build_context(messages, found, run_id=active.run.id, summary=summary, stamp=self._settings.stamp),
-            str(thinking) if isinstance(thinking, str) and thinking else session.thinking or self._settings.thinking,
-            tuple(tool.for_model() for tool in tools),
         )
 
     async def _ask(self, active: Active, request: ModelRequest) -> Completed:
         active.steps += 1
         asked = active.run.options.get("timeoutMs")
-        seconds = min(asked / 1000, MAX_TIMEOUT) if isinstance(asked, int) and asked > 0 else self._settings.timeout
+        seconds = min(asked / 1000, MAX_TIMEOUT) if isinstance(asked, int) and asked > 0 else self._timeout
         usage_model = request.model
         try:
             completed = await self._cancellable(active, self._parts.asking.ask(active, request, seconds))
@@ -236,67 +183,24 @@ class Turn:
 
     # what is written on the way
 
-    async def _step_with_calls(self, active: Active, completed: Completed, tools: Mapping[str, Tool], *, private: bool) -> None:
-        await self._append(active, _step_message(active, completed, "toolUse"))
-        uses = [block for block in completed.blocks if isinstance(block, ToolUse)]
-        await self._parts.rounds.carry_out(active, uses, tools, private=private)
+    async def _step_with_calls(self, active: Active, completed: Completed, frame: Frame) -> None:
+        """What is carried out is what is on disk: signs that no database takes are none for a tool either."""
+        written = await self._end_step(active, completed, "toolUse")
+        blocks = () if written is None else from_wire(written.content or (), {})
+        uses = [block for block in blocks if isinstance(block, ToolUse)]
+        private = self._parts.requests.settings.private(active.run.session_key)
+        await self._parts.rounds.carry_out(active, uses, frame.tools, private=private)
 
-    async def _append(self, active: Active, new: NewMessage) -> None:
+    async def _end_step(self, active: Active, completed: Completed, stop_reason: str) -> Message | None:
+        """The step is on disk; from here on nothing of it is "so far". `None`: the run has ended meanwhile."""
+        new = _step_message(active, completed, stop_reason)
         message = await self._write(lambda db, now_ms: runs.append_step(db, active.run.id, new, now_ms))
+        active.step = Step()
         if message is not None:
             active.telling.message(message)
             if message.text:
                 active.last_words = message
-
-    # ending
-
-    async def _conclude(self, active: Active, session: Session, completed: Completed, failure: ModelFailure | None) -> Ended:
-        blocks = completed.blocks or ((Text(active.step.words.text),) if active.step.words.text else ())
-        text = text_of(blocks)
-        seconds = self._parts.clock.monotonic() - active.began
-        if failure is None and active.ending is None and not text and active.last_words is None:
-            failure = ModelFailure(ErrorKind.UNKNOWN, "The model gave an empty answer. Ask again, perhaps in other words.")
-        status, state, told = _ending(active, completed, failure)
-        detail = self._detail(active, session, completed, seconds) | told | _kept_detail(status)
-        usage = active.usage
-        content = to_wire(blocks) if any(not isinstance(block, Text) for block in blocks) else None
-        answer = Answer(status, text, detail, usage.input + usage.cache_read + usage.cache_write, usage.output, content)
-        message = await self._write(lambda db, now_ms: runs.end_run(db, active.run.id, answer, now_ms))
-        self._parts.advance()
-        if failure is not None:
-            self._parts.outcomes.failed(failure, seconds)
-        elif status is RunStatus.DONE:
-            self._parts.outcomes.answered(usage.total, seconds)
-        words = message if text or active.last_words is None else active.last_words
-        dropped = status is RunStatus.DONE and active.keep is not None and not active.keep(text)
-        if dropped:
-            await self._write(lambda db, _: conversations.put_run_aside(db, active.run.id))
-        else:
-            active.telling.quiet = False
-            self._tell_end(active, state, told, message, None if words is None or not (text or state == "final") else words)
-        log.info(
-            "turn ended", run=active.run.id, status=status.value, seconds=round(seconds, 3), output_tokens=usage.output, steps=active.steps
-        )
-        return Ended(
-            status, text or ("" if active.last_words is None else active.last_words.text), str(told.get("errorMessage", "")), usage
-        )
-
-    def _detail(self, active: Active, session: Session, completed: Completed, seconds: float) -> dict[str, object]:
-        return {
-            "provider": completed.provider or self._settings.provider,
-            "model": completed.model or session.model or self._settings.default_model,
-            "usage": usage_to_wire(active.usage, active.cost_micros),
-            "durationMs": round(seconds * 1000),
-            "steps": active.steps,
-        }
-
-    def _tell_end(self, active: Active, state: str, told: Mapping[str, object], message: Message | None, words: Message | None) -> None:
-        active.telling.end(state, None if words is None else message_to_wire(words), told)
-        phase = {"phase": "error" if state == "error" else "end", "endedAt": self._now_ms()}
-        active.telling.agent("lifecycle", phase | ({"error": told["errorMessage"]} if "errorMessage" in told else {}))
-        if message is not None:
-            active.telling.message(message)
-        active.telling.changed("ended")
+        return message
 
     async def _write(self, job: Callable[[Connection, int], T]) -> T:
         now_ms = self._now_ms()
@@ -309,28 +213,3 @@ class Turn:
 def _step_message(active: Active, completed: Completed, stop_reason: str) -> NewMessage:
     blocks: tuple[Block, ...] = completed.blocks or (Text(active.step.words.text),)
     return NewMessage("assistant", text_of(blocks), {"stopReason": stop_reason, "model": completed.model}, to_wire(blocks))
-
-
-def _ending(active: Active, completed: Completed, failure: ModelFailure | None) -> tuple[RunStatus, str, dict[str, object]]:
-    """What is written, which `chat` event ends it, and what both say."""
-    if active.ending is RunStatus.ABORTED:
-        return RunStatus.ABORTED, "aborted", {"stopReason": "rpc"}
-    if active.ending is RunStatus.INTERRUPTED:
-        return RunStatus.INTERRUPTED, "aborted", {"stopReason": "interrupted", "errorMessage": INTERRUPTED_TEXT}
-    if failure is not None:
-        return RunStatus.ERROR, "error", {"stopReason": "error", "errorMessage": failure.message, "errorKind": failure.kind.value}
-    return RunStatus.DONE, "final", {"stopReason": completed.stop_reason}
-
-
-def _kept_detail(status: RunStatus) -> dict[str, object]:
-    match status:
-        case RunStatus.ABORTED:
-            return {"stopReason": "aborted"}
-        case RunStatus.INTERRUPTED:
-            return dict(INTERRUPTED_DETAIL)
-        case _:
-            return {}
-
-
-# What stands in the conversation where an answer was cut off by the end of the process.
-INTERRUPTED_DETAIL: Mapping[str, object] = {"stopReason": "interrupted", "interrupted": True, "errorMessage": INTERRUPTED_TEXT}

@@ -26,7 +26,7 @@ from moltbot_gateway.hub import Hub
 from moltbot_gateway.models.failure import ErrorKind
 from moltbot_gateway.store import conversations, runs
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.store.records import Answer, Connection, NewRun, Run, RunStatus
+from moltbot_gateway.store.records import Answer, Connection, NewRun, Run, RunStatus, Session
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
@@ -84,6 +84,11 @@ class Turns:
     def active(self) -> bool:
         """Busy with more than what nobody asked for (a heartbeat, rule 6)."""
         return any(not active.telling.quiet for active in self._active.values()) or any(self._waiting.values())
+
+    async def quiet(self, session_key: str) -> None:
+        """Until nothing of that conversation runs or waits."""
+        while (worker := self._workers.get(session_key)) is not None:
+            await asyncio.wait({worker})
 
     def session_busy(self, session_key: str) -> bool:
         return session_key in self._workers
@@ -157,11 +162,14 @@ class Turns:
         aborted = []
         waiting = self._waiting.get(session_key, deque())
         active = self._active.get(session_key)
-        if active is not None and run_id in (None, active.run.id) and active.ending is None:
+        if active is not None and active.ending is None and run_id in (None, active.run.id, *(run.id for run in active.joined)):
             aborted.append(active.run.id)
             active.end(RunStatus.ABORTED)
-        for run in [run for run in waiting if run_id in (None, run.id)]:
+        # All are taken out before the first await: the worker goes on meanwhile, and would begin the next of them.
+        struck = [run for run in waiting if run_id in (None, run.id)]
+        for run in struck:
             waiting.remove(run)
+        for run in struck:
             aborted.append(run.id)
             await self._strike_off(run)
             self._telling(run).end("aborted", None, {"stopReason": "rpc"})
@@ -223,30 +231,38 @@ class Turns:
         self._active[session_key] = active
         ended: Ended | None = None
         try:
-            ended = await self._turn.run(active, lambda: self._joining(session_key, active))
+            ended = await self._turn.run(active, lambda session: self._joining(session, active))
         except StateError as error:
             log.error("turn not kept", run=run.id, reason=str(error))  # noqa: TRY400 - the reason says it all
-            ended = self._failed(active, str(error))
+            ended = await self._failed(active, str(error))
         except Exception:
             log.exception("turn failed", run=run.id)
-            ended = self._failed(active, "Something went wrong inside the assistant; its log says what. Ask again.")
+            ended = await self._failed(active, "Something went wrong inside the assistant; its log says what. Ask again.")
         finally:
             active.step.settle()
             for task in active.tasks:
                 task.cancel()  # only when this worker itself was cancelled
             self._active.pop(session_key, None)
         for joined in active.joined:
-            self._telling(joined).end("final" if ended and ended.status is RunStatus.DONE else "aborted", None, {"mergedInto": run.id})
+            self._telling(joined).end(*_end_of_joined(run, ended))
         self._tell_waiter(run.id, ended or Ended(RunStatus.ABORTED, "", "it had ended already"))
 
-    def _failed(self, active: Active, words: str) -> Ended:
+    async def _failed(self, active: Active, words: str) -> Ended:
+        """Where the database takes it, the run ends there too: nobody would answer it before the next start."""
+        told = {"errorMessage": words, "errorKind": ErrorKind.UNKNOWN.value}
+        answer = Answer(RunStatus.ERROR, active.step.words.text, {"stopReason": "error", **told})
+        try:
+            await self._database.write(lambda db: runs.end_run(db, active.run.id, answer, self._now_ms()))
+        except StateError as error:
+            log.error("end of a turn not kept", run=active.run.id, reason=str(error))  # noqa: TRY400 - the reason says it all
         active.telling.quiet = False
-        active.telling.end("error", None, {"errorMessage": words, "errorKind": ErrorKind.UNKNOWN.value})
+        active.telling.end("error", None, told)
         return Ended(RunStatus.ERROR, "", words)
 
-    def _joining(self, session_key: str, active: Active) -> list[Run]:
-        """What waits and belongs into the turn that is about to ask the model."""
-        mode, waiting = self._modes.get(session_key, QueueMode.FOLLOWUP), self._waiting.get(session_key, deque())
+    def _joining(self, session: Session, active: Active) -> list[Run]:
+        """What waits and belongs into the turn that is about to ask the model. The mode is the one of the newest message; after a start,
+        where the queue came from the last process, the conversation's."""
+        mode, waiting = self._modes.get(session.key) or queue_mode(session.settings), self._waiting.get(session.key, deque())
         together = mode is QueueMode.STEER or (mode is QueueMode.COLLECT and active.steps == 0)
         if not together or not _may_join(active.run.options):
             return []
@@ -265,6 +281,18 @@ class Turns:
 
     def _now_ms(self) -> int:
         return int(self._clock.epoch() * 1000)
+
+
+def _end_of_joined(leader: Run, ended: Ended | None) -> tuple[str, None, dict[str, object]]:
+    """What ends a message that was answered together with another one."""
+    told: dict[str, object] = {"mergedInto": leader.id}
+    match None if ended is None else ended.status:
+        case RunStatus.DONE:
+            return "final", None, told
+        case RunStatus.ERROR if ended is not None:
+            return "error", None, told | {"errorMessage": ended.error, "errorKind": ErrorKind.UNKNOWN.value}
+        case _:
+            return "aborted", None, told
 
 
 def _may_join(options: object) -> bool:

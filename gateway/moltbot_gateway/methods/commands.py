@@ -133,7 +133,7 @@ async def _compact(context: Context, session: Session | None) -> str:
     if session is None or context.gateway.turns.active_run(session.key) is not None:
         return "There is nothing to summarise yet." if session is None else "An answer is being written; try again after it."
     try:
-        done = await context.gateway.agent.compaction.compact(session)
+        done = await context.gateway.agent.compact(session)
     except ModelFailure as failure:
         return f"That did not work: {failure.message}"
     return "The older part is summarised; all of it stays readable." if done else "This conversation is short: nothing was summarised."
@@ -189,7 +189,7 @@ def _spent(spent: usage.Spent) -> str:
 async def _context_text(context: Context, key: str) -> str:
     agent = context.gateway.agent
     system = await agent.for_session(private=agent.is_private(key), heartbeat=False)
-    tools = agent.toolbox.offered()
+    tools = agent.tools_of(key)
     schemas = sum(len(str(tool.for_model())) for tool in tools)
     lines = [f"System prompt: {sum(map(len, system)):,} characters in {len(system)} parts", f"Tools: {len(tools)}, {schemas:,} characters"]
     lines += [f"{tool.name}: {tool.label}" for tool in tools]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 
-from moltbot_gateway.chat.attachments import Attached, read_attachments
+from moltbot_gateway.chat.attachments import Attached, check_together, read_attachments
 from moltbot_gateway.chat.commands import find_command, is_stop
 from moltbot_gateway.errors import InvalidRequest, Unavailable
 from moltbot_gateway.methods.commands import check_thinking, run_command
@@ -20,7 +21,9 @@ async def send(context: Context) -> object:
     context.agent()
     key, run_id = context.session_key(), context.text("idempotencyKey")
     turns = context.gateway.turns
-    attached = read_attachments(context.params.get("attachments"))
+    given = context.params.get("attachments")
+    # Some tens of megabytes are decoded and hashed: not on the loop that everybody's answers go through.
+    attached = await asyncio.to_thread(read_attachments, given) if given else Attached()
     text = attached.words(context.text("message"))
     if not text.strip() and not attached.media and not attached.known:
         raise InvalidRequest("the message is empty")
@@ -62,7 +65,9 @@ async def _keep(context: Context, attached: Attached) -> dict[str, object]:
         known = [media.get_media(db, media_id) for media_id in attached.known]
         if None in known:
             raise InvalidRequest("that attachment is no longer here; send it again")
-        return [one.to_block() for one in (*attached.media, *known) if one is not None]
+        together = [one for one in (*attached.media, *known) if one is not None]
+        check_together(together)
+        return [one.to_block() for one in together]
 
     return {"attachments": await context.gateway.database.write(write)}
 

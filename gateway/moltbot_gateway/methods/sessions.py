@@ -236,7 +236,7 @@ async def compact(context: Context) -> object:
     if context.gateway.turns.active_run(key) is not None:
         raise Unavailable("an answer is being written; try again after it", retry_after_ms=5000)
     try:
-        compacted = await context.gateway.agent.compaction.compact(session)
+        compacted = await context.gateway.agent.compact(session)
     except ModelFailure as failure:
         raise Unavailable(failure.message) from failure
     _changed(context, key, "compact")

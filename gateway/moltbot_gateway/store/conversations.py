@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from moltbot_gateway.store.records import Connection, Message, NewMessage, Session
+from moltbot_gateway.store.texts import storable, to_json
 
 _SESSION = "key, session_id, label, model, thinking, created_ms, updated_ms, input_tokens, output_tokens, settings"
 _MESSAGE = "id, role, text, at_ms, run_id, detail, content"
@@ -42,7 +43,10 @@ def patch_session(db: Connection, key: str, changes: Mapping[str, str | None], n
     before = ensure_session(db, key, now_ms)
     for column in ("label", "model", "thinking"):
         if column in changes:
-            db.execute(f"UPDATE sessions SET {column} = ?, updated_ms = ? WHERE key = ?", (changes[column], now_ms, key))
+            db.execute(
+                f"UPDATE sessions SET {column} = ?, updated_ms = ? WHERE key = ?",
+                (None if (value := changes[column]) is None else storable(value), now_ms, key),
+            )
     chosen = {name: value for name, value in changes.items() if name not in ("label", "model", "thinking")}
     if chosen:
         settings = {name: value for name, value in {**before.settings, **chosen}.items() if value is not None}
@@ -119,13 +123,15 @@ def put_run_aside(db: Connection, run_id: str) -> None:
 
 
 def append_message(db: Connection, session: Session, new: NewMessage, *, at_ms: int, run_id: str | None) -> Message:
-    content = None if new.content is None else json.dumps(new.content, ensure_ascii=False)
+    """What is returned is what is kept, which may differ by signs that are no text."""
+    text, detail = storable(new.text), to_json(new.detail)
+    content = None if new.content is None else to_json(new.content)
     cursor = db.execute(
         "INSERT INTO messages (session_key, session_id, role, text, at_ms, run_id, detail, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (session.key, session.session_id, new.role, new.text, at_ms, run_id, json.dumps(new.detail, ensure_ascii=False), content),
+        (session.key, session.session_id, new.role, text, at_ms, run_id, detail, content),
     )
     assert cursor.lastrowid is not None
-    return Message(cursor.lastrowid, new.role, new.text, at_ms, run_id, new.detail, new.content)
+    return _message((cursor.lastrowid, new.role, text, at_ms, run_id, detail, content))
 
 
 def get_compaction(db: Connection, session: Session) -> tuple[int, str] | None:
@@ -140,7 +146,7 @@ def get_compaction(db: Connection, session: Session) -> tuple[int, str] | None:
 def add_compaction(db: Connection, session: Session, upto_id: int, summary: str, now_ms: int) -> None:
     db.execute(
         "INSERT INTO compactions (session_key, session_id, upto_id, summary, at_ms) VALUES (?, ?, ?, ?, ?)",
-        (session.key, session.session_id, upto_id, summary, now_ms),
+        (session.key, session.session_id, upto_id, storable(summary), now_ms),
     )
 
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from moltbot_gateway.store.conversations import append_message, ensure_session, get_session, put_run_aside
 from moltbot_gateway.store.records import Answer, Connection, Message, NewMessage, NewRun, Run, RunStatus, Session
+from moltbot_gateway.store.texts import storable, to_json
 
 # A run's key is kept this long after its end, so that a client that comes back after a weekend still gets `ok` and not a second answer.
 RUN_KEPT_MS = 30 * 24 * 3600 * 1000
@@ -51,7 +53,7 @@ def accept_run(db: Connection, new: NewRun, now_ms: int) -> Run | None:
     db.execute(
         "INSERT INTO runs (id, ordinal, session_key, session_id, status, text, options, accepted_ms) "
         "VALUES (?, ?, ?, ?, 'queued', ?, ?, ?)",
-        (new.id, ordinal, new.session_key, session.session_id, new.text, json.dumps(new.options), now_ms),
+        (new.id, ordinal, new.session_key, session.session_id, storable(new.text), to_json(new.options), now_ms),
     )
     return None
 
@@ -65,7 +67,7 @@ def begin_run(db: Connection, run_id: str, now_ms: int, *, leader: str | None = 
     session = ensure_session(db, run.session_key, now_ms)
     options = run.options if leader is None else {**run.options, "leader": leader}
     db.execute(
-        "UPDATE runs SET status = 'running', session_id = ?, options = ? WHERE id = ?", (session.session_id, json.dumps(options), run_id)
+        "UPDATE runs SET status = 'running', session_id = ?, options = ? WHERE id = ?", (session.session_id, to_json(options), run_id)
     )
     message = append_message(db, session, _asked(run), at_ms=run.accepted_ms, run_id=run_id)
     db.execute("UPDATE sessions SET updated_ms = max(updated_ms, ?) WHERE key = ?", (now_ms, session.key))
@@ -74,7 +76,7 @@ def begin_run(db: Connection, run_id: str, now_ms: int, *, leader: str | None = 
 
 def keep_partial(db: Connection, run_id: str, text: str) -> None:
     """As much of the present step's text as has arrived, in case the process is killed now."""
-    db.execute("UPDATE runs SET partial = ? WHERE id = ? AND status = 'running'", (text, run_id))
+    db.execute("UPDATE runs SET partial = ? WHERE id = ? AND status = 'running'", (storable(text), run_id))
 
 
 def append_step(db: Connection, run_id: str, new: NewMessage, now_ms: int) -> Message | None:
@@ -104,9 +106,13 @@ def end_run(db: Connection, run_id: str, answer: Answer, now_ms: int) -> Message
     if present is None:
         return None
     session = _where_asked(run)
+    detail = answer.detail
     if run.status is RunStatus.QUEUED:
-        append_message(db, session, _asked(run), at_ms=run.accepted_ms, run_id=run_id)
-    new = NewMessage("assistant", answer.text, answer.detail, answer.content)
+        # Taken back before the model saw it: people see that, the model never does.
+        asked = _asked(run)
+        detail = {**detail, "withdrawn": True}
+        append_message(db, session, replace(asked, detail={**asked.detail, "withdrawn": True}), at_ms=run.accepted_ms, run_id=run_id)
+    new = NewMessage("assistant", answer.text, detail, answer.content)
     message = append_message(db, session, new, at_ms=now_ms, run_id=run_id)
     if present.session_id == run.session_id:
         db.execute(
@@ -142,11 +148,17 @@ def interrupt_running(db: Connection, detail: Mapping[str, object], now_ms: int)
     return interrupted
 
 
-def drop_heartbeats(db: Connection, now_ms: int) -> None:
-    """A heartbeat that was cut off is not continued: the next one looks again, and nothing of it stays in the conversation."""
-    for (run_id,) in db.execute(
-        "SELECT id FROM runs WHERE status IN ('queued', 'running') AND options ->> '$.heartbeat' IS NOT NULL"
-    ).fetchall():
+# Runs that are not taken up again: heartbeats, for the next one looks again; jobs that had not begun, for the schedule has told that they
+# did not finish; tasks that had not begun, for whoever waited for their answer is gone.
+_NOT_TAKEN_UP = (
+    "(options ->> '$.heartbeat' IS NOT NULL "
+    "OR (status = 'queued' AND (options ->> '$.job' IS NOT NULL OR options ->> '$.task' IS NOT NULL)))"
+)
+
+
+def drop_own(db: Connection, now_ms: int) -> None:
+    """What the assistant had begun by itself and does not take up again; nothing of it stays in the conversation."""
+    for (run_id,) in db.execute(f"SELECT id FROM runs WHERE status IN ('queued', 'running') AND {_NOT_TAKEN_UP}").fetchall():
         db.execute("UPDATE runs SET status = 'interrupted', partial = '', ended_ms = ? WHERE id = ?", (now_ms, run_id))
         put_run_aside(db, run_id)
 
@@ -154,8 +166,7 @@ def drop_heartbeats(db: Connection, now_ms: int) -> None:
 def has_leftovers(db: Connection, now_ms: int) -> bool:
     """Whether the opening has anything to write; when not it writes nothing, so that an unchanged state stays unchanged."""
     row = db.execute(
-        "SELECT 1 FROM runs WHERE status = 'running' OR ended_ms < ? "
-        "OR (status = 'queued' AND options ->> '$.heartbeat' IS NOT NULL) LIMIT 1",
+        f"SELECT 1 FROM runs WHERE status = 'running' OR ended_ms < ? OR (status = 'queued' AND {_NOT_TAKEN_UP}) LIMIT 1",
         (now_ms - RUN_KEPT_MS,),
     ).fetchone()
     return row is not None

@@ -16,10 +16,14 @@ class Offered(StrEnum):
 
     ALL = "all"
     TASK = "task"  # what a conversation began with sessions_spawn gets: it speaks to nobody and begins no others
+    GUEST = "guest"  # others than the owner may write or read there
 
 
 # A task answers whoever began it, so it neither speaks outward nor plans nor begins tasks of its own.
 NOT_IN_TASKS = frozenset({"message", "cron", "sessions_spawn", "sessions_send", "subagents"})
+# Everything else reaches what is the owner's: files hold USER.md and MEMORY.md, and who may neither begin conversations nor plan jobs there
+# cannot have one with more rights do it for them. A list of what is allowed, so that a new tool is not offered by oversight.
+FOR_GUESTS = frozenset({"web_fetch", "web_search", "session_status"})
 
 
 class Toolbox:
@@ -33,10 +37,19 @@ class Toolbox:
         found: dict[str, Tool] = {}
         for source in self._sources:
             for tool in source():
-                hidden = tool.name in self._denied or (kind is Offered.TASK and tool.name in NOT_IN_TASKS)
-                if not hidden:
+                if tool.name not in self._denied and is_offered(tool.name, kind):
                     found.setdefault(tool.name, tool)
         return tuple(found[name] for name in sorted(found))
+
+
+def is_offered(name: str, kind: Offered) -> bool:
+    match kind:
+        case Offered.ALL:
+            return True
+        case Offered.TASK:
+            return name not in NOT_IN_TASKS
+        case Offered.GUEST:
+            return name in FOR_GUESTS
 
 
 def nearest(name: str, tools: Iterable[Tool]) -> str:

@@ -120,6 +120,13 @@ def is_private(key: str, owners: Collection[Person] = ()) -> bool:
     return len(parts) == 1 or parts[0] in _PAGES
 
 
+def serves_owner(key: str, owners: Collection[Person] = ()) -> bool:
+    """Whether what is done there is done for the owner alone: a private conversation, or one that the assistant began by itself. Such a one
+    is always begun for the owner: tasks and jobs can be begun only from conversations of which this is true, no channel's key reads as one
+    (`direct_key`, `group_key`), and what comes by a hook is a stranger's word."""
+    return is_private(key, owners) or (key.startswith(_PREFIX) and key.removeprefix(_PREFIX).split(":")[0] in ("cron", "subagent"))
+
+
 def _peer_of(parts: list[str]) -> tuple[str, str] | None:
     """Channel and person of a conversation with one person, as they stand in its key."""
     match parts:
