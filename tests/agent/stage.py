@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moltbot_gateway.gateway import Given
+from moltbot_gateway.life import Given
 from moltbot_gateway.tools.base import Run, Tool, object_schema
 from moltbot_trust.clock import Clock
 from tests.fakes.anthropic_api import FakeAnthropic

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moltbot_gateway.app import Running, running
-from moltbot_gateway.gateway import Given
+from moltbot_gateway.life import Given
 from moltbot_gateway.models.base import Model
 from moltbot_gateway.settings import Settings
 from moltbot_trust.clock import Clock, SystemClock

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moltbot_gateway.agent_config import AgentConfig, SkillConfig, WorkspaceFile
-from moltbot_gateway.chat.turn import Prompts
+from moltbot_gateway.chat.requests import Prompts
 from moltbot_gateway.conditions import Condition
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.workspace.workspace import Workspace
