@@ -18,6 +18,7 @@ from moltbot_api.references import ConfigMapKeyReference, EnvVar, Header, ModelN
 # One environment variable carries all of it, at most 128 KiB in Linux (MAX_ARG_STRLEN): a single text must leave room for the others.
 TEXT_LENGTH = 65536
 PROMPT_LENGTH = 16384
+MOST_JOBS = 64
 TimeZone = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")]
 Interval = Annotated[str, Field(max_length=6, pattern=INTERVAL_PATTERN)]
 ItemName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from moltbot_api.assistant import BY_NAME, Heartbeat, McpServer, ScheduledJob, Skill, TimeZone, Tools, Workspace
+from moltbot_api.assistant import BY_NAME, MOST_JOBS, Heartbeat, McpServer, ScheduledJob, Skill, TimeZone, Tools, Workspace
 from moltbot_api.durations import DURATION_PATTERN
 from moltbot_api.model import KeyName, ObjectName, Quantity, SpecModel, rule, schema_extra
 from moltbot_api.references import EnvVar, ModelName, SecretKeyReference, Url
@@ -377,7 +377,7 @@ class MoltbotSpec(SpecModel):
     mcp_servers: Annotated[list[McpServer], Field(max_length=16)] | None = Field(
         default=None, description="Servers of the Model Context Protocol whose tools it gets.", json_schema_extra=BY_NAME
     )
-    schedule: Annotated[list[ScheduledJob], Field(max_length=64)] | None = Field(
+    schedule: Annotated[list[ScheduledJob], Field(max_length=MOST_JOBS)] | None = Field(
         default=None, description="What it does by itself, and when.", json_schema_extra=BY_NAME
     )
     heartbeat: Heartbeat | None = Field(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from moltbot_api.assistant import MOST_JOBS
 from moltbot_api.model import StatusModel, Time, schema_extra
 
 Word = Annotated[str, Field(max_length=63)]
@@ -43,7 +44,7 @@ class LastWake(StatusModel):
     """How the last wake went."""
 
     time: Time = Field(description="When the assistant could answer.")
-    reason: Word | None = Field(default=None, description="What woke it: page, request, message, job, person, start.")
+    reason: Word | None = Field(default=None, description="What woke it: page, request, message, job, schedule, person, start.")
     seconds: float | None = Field(default=None, ge=0, description="From scale-up to answering.")
     breakdown: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=12)] | None = Field(
         default=None, description="Its parts in milliseconds."
@@ -120,3 +121,8 @@ class MoltbotStatus(StatusModel):
     )
     usage: Usage | None = Field(default=None, description="What it has cost so far.")
     recorded: Recorded | None = Field(default=None, description="The newest state known to exist.")
+    jobs: Annotated[list[Word], Field(max_length=MOST_JOBS)] | None = Field(
+        default=None,
+        description="Fingerprints of the times of the resource's jobs that the assistant has read; a new one has it woken, once.",
+        json_schema_extra=schema_extra(list_type="atomic"),
+    )

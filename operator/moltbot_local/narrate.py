@@ -17,6 +17,7 @@ WOKEN_BY = {
     "request": "a request",
     "message": "a message",
     "job": "a due job",
+    "schedule": "a job with a new time, which it has read",
     "person": "you",
     "start": "its first start",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from moltbot_api.assistant import Heartbeat, Missed, ScheduledJob, Session
@@ -12,6 +14,8 @@ from moltbot_operator.timing import cron_problem, minutes_of_day, parse_moment, 
 
 # More often than this nothing is done by itself (seconds): it would never sleep, and every time costs money.
 LEAST_SECONDS = 60
+# Hexadecimal digits; two of one Moltbot's few jobs are never alike by chance.
+FINGERPRINT_LENGTH = 12
 
 
 class Times:
@@ -84,6 +88,20 @@ def _when(job: ScheduledJob, times: Times) -> dict[str, object] | None:
         return None
     times.moments.append((job.name, moment))
     return {"atMs": at_ms, "timeZone": zone}
+
+
+def fingerprints(jobs: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+    """One for each job that can come due, of what decides when: another one is a job, or a time, that a gateway has to read to know it.
+    `jobs` are as `build_jobs` made them. What a job does is not in it, nor its place in the list."""
+    found = set()
+    for job in jobs:
+        if job.get("enabled"):
+            # a moment is the same one in every time zone
+            when = {name: job[name] for name in ("name", "cron", "everyMs", "atMs", "timeZone") if name in job}
+            if "atMs" in when:
+                del when["timeZone"]
+            found.add(hashlib.sha256(json.dumps(when, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH])
+    return tuple(sorted(found))
 
 
 def build_heartbeat(heartbeat: Heartbeat, times: Times, model: ModelConnection) -> dict[str, object] | None:

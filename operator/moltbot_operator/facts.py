@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from moltbot_api.model import parse_time
-from moltbot_api.names import ANNOTATION_CERTIFICATE, ANNOTATION_INPUTS, LABEL_MANAGED_BY, MANAGED_BY
+from moltbot_api.names import ANNOTATION_CERTIFICATE, ANNOTATION_INPUTS, ANNOTATION_JOBS, LABEL_MANAGED_BY, MANAGED_BY
 from moltbot_api.status import MoltbotStatus
 from moltbot_kube import Object
 from moltbot_operator.lifecycle import status as life
 from moltbot_operator.lifecycle.observed import ContainerFacts, PodFacts, SnapshotFacts, StatefulSetFacts
+from moltbot_operator.manifests.agent import read_jobs_annotation
 from moltbot_operator.manifests.hashing import hash_annotation
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -32,6 +33,7 @@ def statefulset_facts(obj: Object) -> StatefulSetFacts:
         hashed=hash_annotation(obj) is not None,
         revision=str(status["updateRevision"]) if looked_at and status.get("updateRevision") else None,
         inputs=(template.get("annotations") or {}).get(ANNOTATION_INPUTS),
+        jobs=read_jobs_annotation((template.get("annotations") or {}).get(ANNOTATION_JOBS)),
     )
 
 
@@ -53,6 +55,7 @@ def pod_facts(obj: Object) -> PodFacts:
         deletion_at=parse_time(metadata.get("deletionTimestamp")),
         revision=labels.get("controller-revision-hash"),
         inputs=annotations.get(ANNOTATION_INPUTS),
+        jobs=read_jobs_annotation(annotations.get(ANNOTATION_JOBS)),
         node=spec.get("nodeName"),
         certificate=annotations.get(ANNOTATION_CERTIFICATE),
         unschedulable=unschedulable,
@@ -141,6 +144,7 @@ def lifecycle_status(status: MoltbotStatus) -> life.LifecycleStatus:
         recorded=life.Recorded(status.recorded.lineage, status.recorded.sequence)
         if status.recorded and status.recorded.lineage and status.recorded.sequence is not None
         else None,
+        jobs=tuple(status.jobs) if status.jobs is not None else None,
     )
 
 

@@ -62,6 +62,7 @@ def compose(picture: Picture, lifecycle: life.LifecycleStatus, old: api.MoltbotS
         actions=[_action(one) for one in lifecycle.actions] or None,
         usage=_usage(lifecycle.usage),
         recorded=api.Recorded(lineage=lifecycle.recorded.lineage, sequence=lifecycle.recorded.sequence) if lifecycle.recorded else None,
+        jobs=list(lifecycle.jobs) if lifecycle.jobs is not None else None,
     )
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from moltbot_api.assistant import MOST_JOBS
 from moltbot_api.conditions import ConditionType, Reason
 from moltbot_api.spec import MoltbotSpec
+from moltbot_api.status import MoltbotStatus
 from moltbot_gateway.agent_config import AgentConfig, Approval, Confinement, EnvVar, Heartbeat, Missed, parse_agent_config
 from moltbot_operator.agent import MAX_BYTES, config_map_names
 from moltbot_operator.effective import Agent, ConfigMapValues, Effective, SecretValues
 from moltbot_operator.lifecycle.status import Truth
-from moltbot_operator.manifests.agent import agent_hash, build_agent_config
+from moltbot_operator.manifests.agent import agent_hash, build_agent_config, read_jobs_annotation
 from moltbot_operator.manifests.pod import build_pod_template
 from moltbot_operator.manifests.secrets import build_model_secret
 from moltbot_operator.secrets_from import resolve, secret_names
@@ -301,6 +303,53 @@ def test_another_document_is_another_template() -> None:
     assert agent_hash(one.agent) != agent_hash(other.agent)
     annotations = [build_pod_template(plan)["metadata"]["annotations"]["moltbot.dev/agent"] for plan in (one, other)]
     assert annotations == [agent_hash(one.agent), agent_hash(other.agent)]
+
+
+def jobs_of(schedule: list[dict[str, Any]], **spec: Any) -> set[str]:
+    """As the pod template has them."""
+    whole = [{"name": "brief", "prompt": "Say hello.", **one} for one in schedule]
+    annotations = build_pod_template(make_plan({"schedule": whole, **spec}))["metadata"]["annotations"]
+    return set(read_jobs_annotation(annotations["moltbot.dev/jobs"]) or ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 8 * * *"}, True, id="another hour"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0  7 * * *"}, False, id="the same in other words"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * * *", "timeZone": "Asia/Tokyo"}, True, id="another time zone"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * * *", "name": "news"}, True, id="another name is another job"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * * *", "prompt": "Say bye."}, False, id="what it does"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * * *", "missed": "Skip", "session": "Main"}, False, id="and how"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * * *", "suspend": True}, False, id="it rests"),
+        pytest.param({"cron": "0 7 * * *", "suspend": True}, {"cron": "0 7 * * *"}, True, id="it rests no more"),
+        pytest.param({"every": "1h"}, {"every": "60m"}, False, id="the same interval"),
+        pytest.param({"every": "1h"}, {"every": "2h"}, True, id="another interval"),
+        pytest.param({"at": "2030-01-31T09:00:00Z"}, {"at": "2030-01-31T10:00:00+01:00"}, False, id="the same moment"),
+        pytest.param({"at": "2030-01-31T09:00:00Z"}, {"at": "2030-01-31T09:00:01Z"}, True, id="another moment"),
+        pytest.param({"cron": "0 7 * * *"}, {"cron": "0 7 * *"}, False, id="one that cannot run"),
+    ],
+)
+def test_a_new_time_of_a_job_can_be_told_from_the_pod_template(before: dict[str, Any], after: dict[str, Any], new: bool) -> None:
+    assert bool(jobs_of([after]) - jobs_of([before])) is new
+
+
+def test_the_time_zone_of_the_spec_is_in_the_times_of_its_jobs() -> None:
+    jobs: list[dict[str, Any]] = [{"cron": "0 7 * * *"}, {"name": "hourly", "every": "1h"}]
+    assert len(jobs_of(jobs, timeZone="Asia/Tokyo") - jobs_of(jobs)) == 1
+
+
+def test_a_schedule_in_another_order_has_the_same_times() -> None:
+    jobs: list[dict[str, Any]] = [{"cron": "0 7 * * *"}, {"name": "hourly", "every": "1h"}]
+    assert jobs_of(jobs) == jobs_of(jobs[::-1])
+    assert jobs_of([]) == set()
+    assert read_jobs_annotation(None) is None
+
+
+def test_the_longest_schedule_fits_into_the_status() -> None:
+    jobs = jobs_of([{"name": f"job-{number}", "every": "1h"} for number in range(MOST_JOBS)])
+    assert len(jobs) == MOST_JOBS
+    assert MoltbotStatus.from_wire({"jobs": sorted(jobs)}).jobs == sorted(jobs)
 
 
 def test_every_name_that_has_to_be_read_is_known_before() -> None:

@@ -10,10 +10,11 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ spec:
       s3: {{endpoint: "{endpoint}"}}
       name: assistants
       credentials: {{secretName: bucket}}
+"""
+ON_A_VOLUME = """
+apiVersion: moltbot.dev/v1alpha1
+kind: Moltbot
+metadata: {name: ada}
+spec:
+  sleepAfter: 10s
+  model: {name: demo}
 """
 # A loaded machine with two cores starts three processes for each wake (seconds).
 PATIENCE = 60.0
@@ -104,9 +113,9 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def up(home: Path, s3: S3Server, sleep_after: str) -> AsyncIterator[Local]:
+async def up(home: Path, manifests: str) -> AsyncIterator[Local]:
     file = home.parent / "ada.yaml"
-    file.write_text(MANIFESTS.format(access=ACCESS_KEY, secret=SECRET_KEY, endpoint=s3.endpoint, sleep_after=sleep_after))
+    file.write_text(manifests)
     ports = ["--port", str(free_port()), "--admin-port", str(free_port())]
     command = [sys.executable, "-m", "moltbot_cli", "up", "-f", str(file), "--data-dir", str(home), *ports]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MOLTBOT_", "KUBECONFIG"))}
@@ -142,7 +151,8 @@ def done(kind: str, result: str = "done") -> Callable[[dict[str, Any]], bool]:
 async def test_one_assistant_through_its_life(tmp_path: Path) -> None:
     """Rules 1, 2, 5, 8: first start, a person's sleep, an operator that is killed, wake, restart, Suspended, idleness."""
     with S3Server() as s3:
-        async with up(tmp_path / "home", s3, "never") as local:
+        manifests = MANIFESTS.format(access=ACCESS_KEY, secret=SECRET_KEY, endpoint=s3.endpoint, sleep_after="never")
+        async with up(tmp_path / "home", manifests) as local:
             started = await local.until(is_in("Awake"), "the first start")
             assert started["lastWake"]["reason"] == "start"
 
@@ -181,3 +191,41 @@ async def test_one_assistant_through_its_life(tmp_path: Path) -> None:
             await local.set(operatingMode="Auto", sleepAfter="10s")
             await local.until(is_in("Awake"), "leaving Suspended")
             await local.until(is_in("Asleep"), "idleness")
+
+
+def runs_of_jobs(home: Path) -> list[tuple[str, str]]:
+    """(job, how it went) as the sleeping assistant's own file has them."""
+    (file,) = [found for found in home.rglob("moltbot.sqlite") if found.parent.name == "current"]
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT jobs.name, job_runs.status FROM job_runs JOIN jobs ON jobs.id = job_runs.job_id").fetchall()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pods are confined there alone")
+@pytest.mark.timeout(300)
+async def test_a_job_that_is_added_while_it_sleeps_is_done_at_its_time(tmp_path: Path) -> None:
+    """Rule 2: woken once to read it, awake until it is done, asleep again; the words of a job wake nothing."""
+    async with up(tmp_path / "home", ON_A_VOLUME) as local:
+        asleep = await local.until(lambda status: is_in("Asleep")(status) and "nextWakeTime" not in status, "the first sleep")
+        assert asleep["jobs"] == []
+        due = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        once = {"name": "once", "at": due, "prompt": "Say hello."}
+
+        await local.set(schedule=[once])
+        awake = await local.until(is_in("Awake"), "a wake to read the new job")
+        assert awake["lastWake"]["reason"] == "schedule"
+        assert next(entry["reason"] for entry in awake["history"] if entry["phase"] == "Waking") == "its schedule has a new time"
+        slept = await local.until(is_in("Asleep"), "sleep after the job")
+        assert slept["history"][0]["time"] > due
+        assert runs_of_jobs(tmp_path / "home") == [("once", "ok")]
+
+        # a job that rests, and other words, are nothing to be woken for
+        resting = {"name": "resting", "every": "1h", "prompt": "Say hello.", "suspend": True}
+        await local.set(schedule=[{**once, "prompt": "Say good bye."}, resting])
+        read = await local.until(lambda status: status["observedGeneration"] > slept["observedGeneration"], "the change is seen")
+        assert read["phase"] == "Asleep"
+
+        await local.set(schedule=[{**resting, "suspend": False}])
+        again = await local.until(is_in("Awake"), "a wake for the job that rests no more")
+        assert len(again["jobs"]) == 1
+        known = await local.until(is_in("Asleep"), "sleep until the next due time")
+        assert known["nextWakeTime"] > known["history"][0]["time"]

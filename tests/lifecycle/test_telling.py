@@ -24,8 +24,8 @@ from moltbot_operator.lifecycle.status import (
     Usage,
 )
 from moltbot_operator.lifecycle.telling import Facts, compose_status, decide_history, decide_usage
-from moltbot_operator.lifecycle.wake import WakeCause
-from tests.lifecycle.examples import ASLEEP, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, WATCH, ago, view
+from moltbot_operator.lifecycle.wake import Rest, WakeCause, decide_wake
+from tests.lifecycle.examples import ASLEEP, ASLEEP_SET, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, RESTORING, WATCH, ago, view
 
 SNAPSHOT = SnapshotReport("snap-4", ago(20), 100, 2, "l-1", 4, "snap-3", True)
 
@@ -45,6 +45,31 @@ def test_composing_twice_changes_nothing() -> None:
     first = compose()
     again = compose(replace(AWAKE, status=first))
     assert again == first
+
+
+def test_what_it_has_read_of_the_schedule_is_recorded_once_it_is_open() -> None:
+    """So that an operator that starts anew can tell as well whether something was added."""
+    waking = replace(AWAKE, pod=replace(POD, jobs=("brief", "weekly")), status=replace(AWAKE.status, instance="p-0", jobs=("brief",)))
+    assert compose(waking, RESTORING).jobs == ("brief",)
+    read = compose(waking)
+    assert read.jobs == ("brief", "weekly")
+    asleep = replace(ASLEEP, statefulset=replace(ASLEEP_SET, jobs=("brief", "weekly")), status=read)
+    assert compose(asleep, None).jobs == ("brief", "weekly")
+
+
+def test_it_is_woken_for_a_new_job_once_and_the_reason_is_told() -> None:
+    """One that then does not open, and that a person puts to sleep again, is not woken for the same job once more."""
+    asleep = replace(
+        ASLEEP, statefulset=replace(ASLEEP_SET, jobs=("brief", "weekly")), status=replace(ASLEEP.status, jobs=("brief",), instance="p-0")
+    )
+    assert compose(asleep, None).jobs == ("brief",)
+    woken = compose(asleep, None, wake=WakeCause.SCHEDULE)
+    assert (woken.phase, woken.history[0].reason, woken.jobs) == (Phase.WAKING, "its schedule has a new time", ("brief", "weekly"))
+    again = replace(asleep, status=replace(woken, phase=Phase.ASLEEP))
+    assert decide_wake(again, NOTHING_ASKED, NOW) == Rest()
+    opened = compose(replace(AWAKE, pod=replace(POD, jobs=("brief", "weekly")), status=woken), replace(OPEN, opened_at=ago(1)))
+    assert opened.last_wake is not None
+    assert opened.last_wake.reason == "schedule"
 
 
 def test_a_wake_is_told_once_by_our_own_clock() -> None:

@@ -33,6 +33,17 @@ def due(observed: Observed, at: datetime) -> Observed:
     return replace(observed, status=replace(observed.status, next_wake=at))
 
 
+def scheduled(observed: Observed, template: tuple[str, ...] | None, read: tuple[str, ...] | None) -> Observed:
+    """`template`: times of jobs as the resource has them now; `read`: those that the assistant knew when it was last open."""
+    statefulset = observed.statefulset
+    assert statefulset is not None
+    return replace(observed, statefulset=replace(statefulset, jobs=template), status=replace(observed.status, jobs=read))
+
+
+def added(observed: Observed) -> Observed:
+    return scheduled(observed, ("brief", "weekly"), ("brief",))
+
+
 def asked(observed: Observed, kind: str) -> Observed:
     return replace(observed, moltbot=replace(observed.moltbot, annotations={f"moltbot.dev/{kind}": text(ago(5))}))
 
@@ -65,6 +76,25 @@ SUSPENDED = OperatingMode.SUSPENDED
         pytest.param(asked(mode(ASLEEP, SUSPENDED), "wake"), None, id="a wake of a Suspended one"),
         pytest.param(due(ASLEEP, ago(-3)), WakeCause.DUE, id="due in a moment"),
         pytest.param(due(mode(ASLEEP, SUSPENDED), ago(0)), None, id="due while Suspended"),
+        pytest.param(added(ASLEEP), WakeCause.SCHEDULE, id="a job was added while it slept"),
+        pytest.param(scheduled(ASLEEP, ("b-9",), ("b-7",)), WakeCause.SCHEDULE, id="a job has another time"),
+        pytest.param(scheduled(ASLEEP, ("brief",), ()), WakeCause.SCHEDULE, id="the first job"),
+        pytest.param(scheduled(ASLEEP, ("brief",), ("brief",)), None, id="the schedule that it has read"),
+        pytest.param(scheduled(ASLEEP, ("brief",), ("brief", "weekly")), None, id="a job was removed: nothing new to be read"),
+        pytest.param(scheduled(ASLEEP, (), ("brief",)), None, id="all jobs were removed"),
+        pytest.param(scheduled(ASLEEP, ("brief",), None), None, id="an upgrade of ours: what it has read is not known"),
+        pytest.param(scheduled(ASLEEP, None, ("brief",)), None, id="a template of before"),
+        pytest.param(added(mode(ASLEEP, SUSPENDED)), None, id="a job for a Suspended one"),
+        pytest.param(added(slept(ASLEEP, Reason.SUSPENDED)), WakeCause.RESUMED, id="… is read when it is Suspended no more"),
+        pytest.param(added(deleting(ASLEEP)), None, id="a job for one that is being deleted"),
+        pytest.param(added(blocked(ASLEEP)), None, id="a job, and a Secret is missing"),
+        pytest.param(added(slept(ASLEEP, Reason.REQUESTED)), WakeCause.SCHEDULE, id="put to sleep by a person: like a due time"),
+        pytest.param(added(slept(never(ASLEEP), Reason.REQUESTED)), WakeCause.SCHEDULE, id="… where it never sleeps by itself too"),
+        pytest.param(added(asked(ASLEEP, "wake")), WakeCause.PERSON, id="a person's wake reads it anyway"),
+        pytest.param(added(due(ASLEEP, ago(0))), WakeCause.DUE, id="something that is due reads it anyway"),
+        pytest.param(added(due(ASLEEP, ago(-600))), WakeCause.SCHEDULE, id="before the next due time that is known"),
+        pytest.param(added(replace(NEW, statefulset=ASLEEP_SET)), WakeCause.FIRST_START, id="the first start reads it anyway"),
+        pytest.param(added(AWAKE), None, id="awake: the pod is replaced, as for any change"),
         pytest.param(AWAKE, None, id="1 already"),
         pytest.param(replace(NEW, statefulset=None), None, id="no StatefulSet"),
         pytest.param(replace(NEW, statefulset=replace(ASLEEP_SET, hashed=False)), None, id="a skeleton without our hash"),

@@ -81,7 +81,7 @@ class ActionRecord:
 
 @dataclass(frozen=True, slots=True)
 class LastWake:
-    """`reason`: page, request, message, job (also: woken for one), person or start. `seconds` from scale-up to open.
+    """`reason`: page, request, message, job (also: woken for one), schedule, person or start. `seconds` from scale-up to open.
 
     `breakdown` in milliseconds: `pod` and `address` by the operator's clock, each since the one before; `listening`, `restored` and `open`
     as the gateway says, each since its own exec.
@@ -137,6 +137,7 @@ class LifecycleStatus:
     actions: tuple[ActionRecord, ...] = ()  # one of each kind at most
     usage: Usage = Usage()
     recorded: Recorded | None = None
+    jobs: tuple[str, ...] | None = None  # times of jobs that it has read, or was woken to read; `None`: not known
 
     def condition(self, type_: ConditionType) -> Condition | None:
         """The condition of that type, `None` when absent."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from moltbot_operator.lifecycle.actions import ActionDecision
 from moltbot_operator.lifecycle.backups import decide_last_backup, decide_recorded
+from moltbot_operator.lifecycle.observed import Observed
 from moltbot_operator.lifecycle.phases import Says, Told
 from moltbot_operator.lifecycle.reports import GatewayReport, ReportedCondition, SnapshotReport
 from moltbot_operator.lifecycle.sleep import View, idle_since
@@ -74,7 +75,18 @@ def compose_status(view: View, facts: Facts) -> LifecycleStatus:
         actions=facts.actions.records,
         usage=decide_usage(view),
         recorded=decide_recorded(old.recorded, observed.moltbot, view.reports, facts.taken),
+        jobs=_known_jobs(observed, facts.wake, opened_now=opened_now),
     )
+
+
+def _known_jobs(observed: Observed, wake: WakeCause | None, *, opened_now: bool) -> tuple[str, ...] | None:
+    """What the pod that opens has read; and what it is woken for, so that it is woken once: one that does not open, and that a person
+    puts to sleep again, stays asleep."""
+    if opened_now and observed.pod is not None:
+        return observed.pod.jobs
+    if wake is WakeCause.SCHEDULE and observed.statefulset is not None:
+        return observed.statefulset.jobs
+    return observed.status.jobs
 
 
 def decide_history(history: tuple[HistoryEntry, ...], phase: Phase, why: str, now: datetime) -> tuple[HistoryEntry, ...]:

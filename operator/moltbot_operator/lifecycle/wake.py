@@ -1,5 +1,5 @@
-"""Who writes 1, when it is the operator: the first start, leaving Suspended, `sleepAfter: never`, the next due time, a person's wake
-(rules 1 and 2). Traffic is the router's. Pure."""
+"""Who writes 1, when it is the operator: the first start, leaving Suspended, `sleepAfter: never`, the next due time, a schedule to
+read, a person's wake (rules 1 and 2). Traffic is the router's. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class WakeCause(StrEnum):
     NEVER = "sleepAfter is never"
     PERSON = "asked to wake"
     DUE = "something is due"
+    SCHEDULE = "its schedule has a new time"
     REPLACED = "its pod was replaced"
 
     @property
@@ -40,6 +41,8 @@ class WakeCause(StrEnum):
                 return "person"
             case WakeCause.DUE:
                 return "job"
+            case WakeCause.SCHEDULE:
+                return "schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,21 @@ def decide_wake(observed: Observed, actions: ActionDecision, now: datetime) -> W
         return Wake(WakeCause.FIRST_START)
     if moltbot.sleep_after is None and reason is not Reason.REQUESTED and not actions.slept:
         return Wake(WakeCause.NEVER)
+    begin: datetime | None = None
     if status.next_wake is not None:
         begin = status.next_wake - timedelta(seconds=ahead_seconds(status))
         if begin <= now:
             return Wake(WakeCause.DUE)
-        return Rest((begin - now).total_seconds())
-    return Rest()
+    if has_new_times(observed):
+        return Wake(WakeCause.SCHEDULE)
+    return Rest((begin - now).total_seconds() if begin is not None else None)
+
+
+def has_new_times(observed: Observed) -> bool:
+    """Whether the resource has a job's time that the assistant has not read: added or changed while it slept, and only the gateway knows
+    when it is due. A job that went is no reason: at worst the time that was its is woken for once, in vain."""
+    known, template = observed.status.jobs, observed.statefulset.jobs if observed.statefulset is not None else None
+    return known is not None and template is not None and not set(template) <= set(known)
 
 
 def ahead_seconds(status: LifecycleStatus) -> float:

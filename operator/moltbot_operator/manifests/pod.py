@@ -11,6 +11,7 @@ from moltbot_api.names import (
     ANNOTATION_AGENT,
     ANNOTATION_CERTIFICATE,
     ANNOTATION_INPUTS,
+    ANNOTATION_JOBS,
     ANNOTATION_SECRETS,
     COMPONENT_GATEWAY,
     CONTAINER_GATEWAY,
@@ -24,7 +25,7 @@ from moltbot_api.names import (
     child_labels,
 )
 from moltbot_operator.effective import ModelAdapter
-from moltbot_operator.manifests.agent import agent_hash, build_person_env
+from moltbot_operator.manifests.agent import agent_hash, build_jobs_annotation, build_person_env
 from moltbot_operator.manifests.plan import (
     Manifest,
     Plan,
@@ -62,6 +63,7 @@ def build_pod_template(plan: Plan) -> Manifest:
         ANNOTATION_CERTIFICATE: plan.fingerprint,
         ANNOTATION_SECRETS: plan.secrets_hash,
         ANNOTATION_AGENT: agent_hash(plan.agent),
+        ANNOTATION_JOBS: build_jobs_annotation(plan.agent),
         ANNOTATION_INPUTS: plan.inputs_hash,
     }
     spec: Manifest = {

@@ -70,6 +70,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   request: "by a request",
   message: "by a message",
   job: "by a scheduled job",
+  schedule: "to read a new time in its schedule",
   person: "by hand",
   start: "for the first time",
 };
