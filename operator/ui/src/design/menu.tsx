@@ -1,7 +1,7 @@
 // A button that opens a list to choose from: arrows move, Escape closes and gives the focus back.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export interface Item {
   id: string;
@@ -30,7 +30,8 @@ export function Menu({ label, items, onChoose, look = "button quiet small icon",
   const isOpen = useSignal(false);
   const place = useRef<HTMLDivElement>(null);
 
-  useEffect(() => {
+  // Before the next key: it belongs to the list already.
+  useLayoutEffect(() => {
     if (!isOpen.value) return undefined;
     const away = (event: Event): void => {
       if (event.target instanceof Node && place.current?.contains(event.target) === false) isOpen.value = false;

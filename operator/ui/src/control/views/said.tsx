@@ -1,7 +1,7 @@
 // What the person said: in the conversation, changed and said again, and on its way.
 import { useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { CopyButton } from "../../design/copy";
 import { Icon } from "../../design/icons";
@@ -18,7 +18,7 @@ import { Time } from "./time";
 function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
   const words = useSignal(textOf(message.parts));
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(words.value.length, words.value.length);
   }, []);
