@@ -105,18 +105,16 @@ def test_a_huge_or_binary_file_costs_no_more_than_its_beginning(root: Path) -> N
     assert len(files.read_for_prompt(root, "SOUL.md")) < 20_300
 
 
-def test_pages_read_and_write_the_assistants_files_and_no_others(root: Path) -> None:
+def test_pages_read_and_write_the_workspace_and_nothing_hidden_or_outside(root: Path) -> None:
     files.prepare(root, ())
-    for name in ("MEMORY.md", "memory/2026-11-24.md", "skills/mine/SKILL.md"):
+    for name in ("MEMORY.md", "memory/2026-11-24.md", "skills/mine/SKILL.md", "notes.txt", "a/b/c.md"):
         with pytest.raises(FileMissing):
             files.read_file(root, name)
         files.write_file(root, name, f"in {name}")
         assert files.read_file(root, name)[0] == f"in {name}"
     for name in (
-        "notes.txt",
+        ".env",
         "memory/.x.md",
-        "memory/a/b.md",
-        "skills/SKILL.md",
         "skills/.x/SKILL.md",
         ".skills/notes/SKILL.md",
         "../a.md",
@@ -137,6 +135,26 @@ def test_the_list_has_known_files_there_or_not_then_notes_newest_first_then_skil
     shown = files.list_files(root)
     assert [item.name for item in shown] == [*files.KNOWN, "memory/2026-11-24.md", "memory/2026-11-23.md", "skills/a/SKILL.md"]
     assert [item.name for item in shown if item.missing] == ["MEMORY.md"]
+
+
+def test_the_list_has_what_else_was_put_there_and_nothing_hidden(root: Path) -> None:
+    files.prepare(root, ())
+    for name in ("notes.md", "work/a.txt", "work/deep/b.txt", "1/2/3/4/5/too-deep.txt"):
+        files.write_file(root, name, "x")
+    (root / ".tmp").mkdir()
+    (root / ".tmp" / "scratch").write_text("x")
+    (root / "link").symlink_to("/etc/passwd")
+    assert [item.name for item in files.list_files(root) if item.name not in files.KNOWN] == ["notes.md", "work/a.txt", "work/deep/b.txt"]
+    for number in range(files.MAX_LISTED + 50):
+        (root / "work" / f"{number}.txt").write_text("x")
+    assert len(files.list_files(root)) <= len(files.KNOWN) + files.MAX_LISTED
+
+
+def test_what_is_no_text_is_not_shown_as_text(root: Path) -> None:
+    files.prepare(root, ())
+    (root / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(WorkspaceError, match="no text"):
+        files.read_file(root, "picture.png")
 
 
 def test_what_a_killed_write_left_is_removed_at_the_next_start(root: Path) -> None:

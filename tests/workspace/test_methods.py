@@ -58,7 +58,7 @@ async def test_the_files_are_listed_read_and_written(client: SealedClient, tmp_p
     assert (tmp_path / "current/workspace/MEMORY.md").read_text() == "Anna: figs\n"
 
 
-@pytest.mark.parametrize("name", ["../moltbot.sqlite", "/etc/passwd", ".skills/notes/SKILL.md", "memory/../../moltbot.sqlite", "x.txt"])
+@pytest.mark.parametrize("name", ["../moltbot.sqlite", "/etc/passwd", ".skills/notes/SKILL.md", "memory/../../moltbot.sqlite", ".x.txt"])
 async def test_no_other_file_is_read_or_written(client: SealedClient, name: str) -> None:
     for method, more in (("agents.files.get", {}), ("agents.files.set", {"content": "x"})):
         with pytest.raises(CallFailed) as caught:

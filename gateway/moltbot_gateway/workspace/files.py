@@ -17,7 +17,9 @@ from moltbot_gateway.workspace import beneath
 MAX_PROMPT_FILE = 20_000
 # Bytes of a file that a page reads or writes, and that the resource may put here: far more than a prompt holds.
 MAX_FILE = 256 * 1024
-MEMORY, NOTES = "MEMORY.md", "memory"
+MEMORY, NOTES, SKILLS = "MEMORY.md", "memory", "skills"
+# Files of the workspace that a page lists beside the known ones, and how deep it looks.
+MAX_LISTED, MAX_DEPTH = 300, 4
 HEARTBEAT, BOOTSTRAP = "HEARTBEAT.md", "BOOTSTRAP.md"
 # BOOTSTRAP last: it tells the assistant that everything else is there.
 TEMPLATES = ("AGENTS.md", "SOUL.md", "USER.md", "IDENTITY.md", "TOOLS.md", HEARTBEAT, BOOTSTRAP)
@@ -119,21 +121,18 @@ def read_for_prompt(root: Path, path: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """A file that pages may read and write: one that this program knows, a note in `memory/`, or a skill's SKILL.md.
+    """A file that pages may read and write: any of the workspace whose name says that it is somebody's (no part begins with a dot).
 
     Raises:
         WorkspaceError: any other.
     """
-    parts = beneath.split_path(name)
-    note = len(parts) == 2 and parts[0] == NOTES and name.endswith(".md") and not parts[1].startswith(".")
-    skill = len(parts) == 3 and parts[0] == "skills" and parts[2] == "SKILL.md" and not parts[1].startswith(".")
-    if name not in KNOWN and not note and not skill:
-        raise WorkspaceError(f"{name[:80]!r} is none of the assistant's files: {', '.join(KNOWN)}, memory/*.md, skills/*/SKILL.md")
+    if any(part.startswith(".") for part in beneath.split_path(name)):
+        raise WorkspaceError(f"{name[:80]!r}: names that begin with a dot are nobody's words, and not shown here")
     return name
 
 
 def list_files(root: Path) -> list[Shown]:
-    """The known files, there or not, then notes with the newest name first, then skills."""
+    """The known files, there or not, then notes with the newest name first, then skills, then whatever else was put there."""
     shown = []
     for name in KNOWN:
         entry = beneath.get_entry(root, name)
@@ -141,11 +140,25 @@ def list_files(root: Path) -> list[Shown]:
         shown.append(_shown(entry) if entry is not None and there else Shown(name, 0, 0, missing=True))
     notes = [entry for entry in list_notes(root) if entry.path != MEMORY]
     shown += [_shown(entry) for entry in sorted(notes, key=lambda entry: entry.path, reverse=True)]
-    for folder in beneath.list_directory(root, "skills"):
+    for folder in beneath.list_directory(root, SKILLS):
         entry = beneath.get_entry(root, f"{folder.path}/SKILL.md") if folder.directory else None
         if entry is not None and not entry.directory:
             shown.append(_shown(entry))
-    return shown
+    listed = {one.name for one in shown}
+    return shown + [one for one in _others(root) if one.name not in listed]
+
+
+def _others(root: Path) -> list[Shown]:
+    """What stands in the workspace, files before folders, in order of their names; not too deep, and not too many."""
+    found: list[Shown] = []
+    pending = [""]
+    while pending and len(found) < MAX_LISTED:
+        folder = pending.pop(0)
+        entries = [entry for entry in beneath.list_directory(root, folder) if not entry.path.rpartition("/")[2].startswith(".")]
+        found += [_shown(entry) for entry in entries if not entry.directory]
+        if folder.count("/") < MAX_DEPTH - 1:
+            pending += [entry.path for entry in entries if entry.directory and entry.path != SKILLS]
+    return found[:MAX_LISTED]
 
 
 def list_notes(root: Path) -> list[beneath.Entry]:
@@ -161,6 +174,8 @@ def read_file(root: Path, name: str) -> tuple[str, Shown]:
     content, entry = beneath.read_bytes(root, check_name(name), MAX_FILE)
     if entry.size > len(content):
         raise WorkspaceError(f"{name} has {entry.size} bytes; at most {MAX_FILE} are shown here")
+    if b"\0" in content:
+        raise WorkspaceError(f"{name} is no text")
     return content.decode("utf-8", "replace"), _shown(entry)
 
 

@@ -29,6 +29,9 @@ const PURPOSES: Readonly<Record<string, string>> = {
   "MEMORY.md": "What it remembers",
 };
 
+/** What makes the assistant what it is; the rest of the workspace is its work. */
+const isItsOwn = (name: string): boolean => name in PURPOSES || /^(memory|skills)\//.test(name);
+
 async function loadFiles(): Promise<FileRow[]> {
   const payload = await connection.request("agents.files.list", {});
   return objects(payload["files"]).flatMap((row): FileRow[] => {
@@ -136,6 +139,25 @@ function Editor({ row, onSaved, onClose }: { row: FileRow; onSaved: () => void; 
   );
 }
 
+function FileList({ label, rows, onOpen }: { label: string; rows: readonly FileRow[]; onOpen: (row: FileRow) => void }) {
+  return (
+    <ul class="files" aria-label={label}>
+      {rows.map((row) => (
+        <li key={row.name}>
+          <button type="button" class="file-row" onClick={() => onOpen(row)}>
+            <Icon name="file" size={18} />
+            <span class="file-title">{row.name}</span>
+            <span class="muted">{PURPOSES[row.name] ?? ""}</span>
+            <span class="file-facts">
+              {row.isMissing ? "Not there yet" : [sizeOf(row.size), row.updatedAt === undefined ? "" : ago(row.updatedAt, now.value)].filter(Boolean).join(" · ")}
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 export default function FilesView() {
   const files = useSignal<FileRow[] | undefined>(undefined);
   const failure = useSignal("");
@@ -149,9 +171,14 @@ export default function FilesView() {
     }
   };
   useEffect(() => void read(), []);
+  const own = files.value?.filter((row) => isItsOwn(row.name)) ?? [];
+  const others = files.value?.filter((row) => !isItsOwn(row.name)) ?? [];
+  const choose = (row: FileRow): void => {
+    open.value = row;
+  };
   return (
     <>
-      <p class="muted">These files are read at the beginning of its conversations. Change them, and it is so from the next message on.</p>
+      <p class="muted">The first ones are read at the beginning of its conversations. Change them, and it is so from the next message on.</p>
       {failure.value !== "" && (
         <p class="problem" role="alert">
           The files could not be read: {failure.value}
@@ -167,26 +194,15 @@ export default function FilesView() {
           }}
         />
       ) : (
-        <ul class="files" aria-label="Files">
-          {files.value?.map((row) => (
-            <li key={row.name}>
-              <button
-                type="button"
-                class="file-row"
-                onClick={() => {
-                  open.value = row;
-                }}
-              >
-                <Icon name="file" size={18} />
-                <span class="file-title">{row.name}</span>
-                <span class="muted">{PURPOSES[row.name] ?? ""}</span>
-                <span class="file-facts">
-                  {row.isMissing ? "Not there yet" : [sizeOf(row.size), row.updatedAt === undefined ? "" : ago(row.updatedAt, now.value)].filter(Boolean).join(" · ")}
-                </span>
-              </button>
-            </li>
-          ))}
-        </ul>
+        <>
+          <FileList label="Its own files" rows={own} onOpen={choose} />
+          {others.length > 0 && (
+            <>
+              <h3 class="files-title">In its workspace</h3>
+              <FileList label="In its workspace" rows={others} onOpen={choose} />
+            </>
+          )}
+        </>
       )}
     </>
   );
