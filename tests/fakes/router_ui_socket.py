@@ -21,7 +21,7 @@ from tests.fakes.router_ui_assistant import OWN, shape_of
 from tests.fakes.router_ui_chat import Conversations, Socket, Turn, now_ms
 
 # What the page offers only where it is served.
-OPTIONAL = frozenset({"sessions.patch", "sessions.reset", "sessions.delete"})
+OPTIONAL = frozenset({"sessions.patch", "sessions.reset", "sessions.delete", "sessions.export", "sessions.import"})
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -228,6 +228,15 @@ class GatewaySide(Conversations):
             case "sessions.reset":
                 self.history[key] = []
                 return {"ok": True, "key": key, "entry": {}}
+            case "sessions.export":
+                return {"document": {"format": "moltbot-session", "version": 1, "messages": self.history.get(key, [])}}
+            case "sessions.import":
+                document = params.get("document")
+                if not isinstance(document, dict) or document.get("format") != "moltbot-session":
+                    return ErrorShape(ErrorCode.INVALID_REQUEST, "that is no exported conversation of a Moltbot")
+                self.history["agent:main:imported-1"] = document["messages"]
+                await self.tell()
+                return {"ok": True, "key": "agent:main:imported-1", "messages": len(document["messages"])}
             case "sessions.delete":
                 self.history.pop(key, None)
                 return {"ok": True, "key": key, "deleted": True, "archived": []}

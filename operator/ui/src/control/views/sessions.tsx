@@ -14,6 +14,7 @@ import { named } from "../chat/searching";
 import { grouped } from "../chat/sessions";
 import type { Session, SessionKind } from "../chat/sessions";
 import { connection, conversations, currentKey, panel } from "../chat/state";
+import { chooseAndImport, exportSession } from "../chat/transfer";
 import { isUnread } from "../chat/unread";
 
 const ICONS: Readonly<Partial<Record<SessionKind, readonly [IconName, string]>>> = {
@@ -81,6 +82,8 @@ function actionsOf(session: Session): Item[] {
     ...(canPatch && session.responseUsage !== undefined
       ? USAGE_MODES.filter((one) => one !== mode).map((one) => ({ id: `usage ${one}`, label: USAGE_WORDS[one] }))
       : []),
+    ...(connection.serves("sessions.export") ? [{ id: "export", label: "Save as a file" }] : []),
+    ...(connection.serves("sessions.import") && session.isMain ? [{ id: "import", label: "Open a saved chat…" }] : []),
     ...(connection.serves("sessions.reset") ? [{ id: "clear", label: "Clear" }] : []),
     ...(connection.serves("sessions.delete") && !session.isMain ? [{ id: "delete", label: "Delete", isDanger: true }] : []),
   ];
@@ -95,6 +98,8 @@ function Row({ session, onChosen, onAsk }: { session: Session; onChosen: () => v
   const actions = actionsOf(session);
   const choose = (id: string): void => {
     if (id === "rename" || id === "clear" || id === "delete") onAsk(id);
+    else if (id === "export") void exportSession(session.key, session.title);
+    else if (id === "import") chooseAndImport();
     else void patchSession(session.key, { responseUsage: id.replace("usage ", "") }, "It could not be set");
   };
   return (
