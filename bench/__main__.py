@@ -11,6 +11,8 @@ from bench.measure import machine
 MEASUREMENTS = {
     "gateway_start": "the gateway process: exec to ready, resident memory (floor: a trivial aiohttp server)",
     "run_to_page": "`make run`: start to page, memory of all processes (environment already made)",
+    "first_delta": "send to the first words of the answer, beside a bare client of the same model",
+    "idle_memory": "memory of a gateway that has answered and of what it started (floor: a Python that waits)",
     "prompt": "what `hello` sends to the model, part by part",
     "turns": "1,000 turns with tools: what the gateway and its children hold, what a turn costs late in a long conversation (minutes)",
     "wake": "on a cluster (KUBECONFIG): request to first byte, beside a bare pod with the same kind of volume",

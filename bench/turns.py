@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gateway_process import children, descriptors, gateway, resident_of_children, threads
-from bench.measure import resident_mib
+from bench.measure import processor_seconds, resident_mib
 from bench.model_server import ModelServer, model_server
 from tests.fakes.gateway_client import MAIN, SealedClient
 from tests.gateway.pod import Process
@@ -53,11 +53,6 @@ def _words(command: str) -> str:
 def _held(process: Process, turns: int) -> Held:
     pid = process.process.pid
     return Held(turns, resident_mib(pid), resident_of_children(pid), descriptors(pid), threads(pid), len(children(pid)))
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _turn(client: SealedClient, session: str, command: str) -> None:
@@ -100,9 +95,9 @@ async def _one(server: ModelServer, folder: Path) -> tuple[list[Held], list[tupl
         (folder / "current/workspace/notes.txt").write_text("a short note\n" * 10)
         async with SealedClient.connect(process.address) as client:
             for number in range(1, TURNS + 1):
-                began, before = time.perf_counter(), _processor_seconds(process.process.pid)
+                began, before = time.perf_counter(), processor_seconds(process.process.pid)
                 await _turn(client, MAIN, "seq 1 50")
-                costs.append((time.perf_counter() - began, _processor_seconds(process.process.pid) - before))
+                costs.append((time.perf_counter() - began, processor_seconds(process.process.pid) - before))
                 if number in LOOKED_AT:
                     found.append(_held(process, number))
         size = len(json.dumps(await server.last_body(), ensure_ascii=False, separators=(",", ":")))

@@ -102,11 +102,10 @@ def _pair(turns: Sequence[Turn]) -> list[Turn]:
     paired: list[Turn] = []
     results = {block.tool_use_id: block for turn in turns for block in turn.blocks if isinstance(block, ToolResult)}
     for turn in turns:
-        blocks = tuple(block for block in turn.blocks if not isinstance(block, ToolResult))
-        if not blocks:
-            continue
-        paired.append(Turn(turn.role, blocks))
-        calls = [block for block in blocks if isinstance(block, ToolUse)]
+        if isinstance(turn.blocks[0], ToolResult):
+            continue  # alone in its turn (`_blocks`)
+        paired.append(turn)
+        calls = [block for block in turn.blocks if isinstance(block, ToolUse)]
         if calls:
             answers = tuple(results.get(call.id) or ToolResult(call.id, (Text(NO_RESULT),), is_error=True) for call in calls)
             paired.append(Turn("user", answers))
