@@ -44,7 +44,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
 # A file that a program writes may have so many bytes: a volume is smaller or much larger than this, and both are fine.
 MAX_FILE_BYTES = 4 * 2**30
 MAX_OPEN_FILES = 8192
-# Least memory of a program, whatever a limit says (bytes): below this no language's runtime starts.
+# Least memory of a program on a small machine (bytes): below this not every language's runtime starts.
 LEAST_MEMORY = 512 * 2**20
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 4, 24  # linux/prctl.h
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
@@ -108,13 +108,14 @@ def limit_memory(limit: int) -> None:
 
 
 def memory_limit() -> int:
-    """Bytes that all programs of one call may use together: half of what the container, or the machine, has. Read before the kernel shuts
+    """Bytes that all programs of one call may use together: half of the machine's, and never more than half of the container's. The kubelet
+    has the kernel end everything in a container that goes over its limit (memory.oom.group), the gateway too. Read before the kernel shuts
     us in: `/sys` is not among the places."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [max(LEAST_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)]
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
-            total = min(total, int(Path(name).read_text(encoding="ascii")))
-    return max(LEAST_MEMORY, total // 2)
+            limits.append(int(Path(name).read_text(encoding="ascii")) // 2)
+    return min(limits)
 
 
 def _lower(kind: int, limit: int) -> None:

@@ -23,7 +23,8 @@ REPORT_SECONDS = 100.0
 SKILL = """---
 name: {name}
 description: Make tea. Use when somebody asks for tea.
-requires: {{bins: [{program}]}}
+requires:
+  bins: [{program}]
 ---
 {text}
 """
@@ -122,8 +123,10 @@ async def test_what_cannot_work_is_named_and_the_rest_works(place: Place) -> Non
     async with open_model() as fake:
         await claude(place, fake, broken_and_good())
         async with open_device(place) as device, device.connect() as ada:
-            environment = json.loads(await use(ada, "mcp_notes_environment"))
-            assert environment["MINE"] == "for notes"
+            said = await use(ada, "mcp_notes_environment")
+            environment = json.loads(said.splitlines()[2])
+            assert "MINE" in environment
+            assert "for notes" not in said, "its value is the server's alone"
             assert not [name for name in environment if name.startswith(("MOLTBOT", "PERSON"))]
             assert "7" in await use(ada, "mcp_notes_add", a=3, b=4)
             offered = tools_offered(fake)

@@ -44,6 +44,12 @@ async def slept_and_woken(place: Place, name: str, due: float) -> None:
     assert await place.replicas(name) == 0
 
 
+async def woken(place: Place, name: str) -> None:
+    """Reading wakes nothing."""
+    await place.ask(name, "wake")
+    await place.phase(name, "Awake")
+
+
 async def ran(client: SealedClient, name: str, due: float) -> Ran:
     """The run of that job; where it was deleted with it, as the conversation tells of it."""
     sessions = (await client.call("sessions.list"))["sessions"]
@@ -65,6 +71,7 @@ async def job_of_the_resource(place: Place, fake: FakeAnthropic, name: str) -> R
     await claude(place, fake, {"sleepAfter": "10s", "schedule": [job]}, name)
     async with open_device(place, name) as device:
         await slept_and_woken(place, name, due)
+        await woken(place, name)
         async with device.connect() as client:
             found = await ran(client, "brief", due)
             own = await client.history(found.session)
@@ -80,6 +87,7 @@ async def job_that_was_added(place: Place, fake: FakeAnthropic, name: str) -> Ra
     async with open_device(place, name) as device:
         due = await add(device)
         await slept_and_woken(place, name, due)
+        await woken(place, name)
         async with device.connect() as client:
             history = await client.history(MAIN)
             assert [role for role, text in history] == ["user", "assistant", "user", "assistant"], history

@@ -63,6 +63,14 @@ def test_files_of_the_resource_win_over_templates_and_are_written_once_or_always
     assert (root / "docs/rules.md").read_text() == "rules 1"
 
 
+def test_a_file_of_the_resource_that_comes_later_replaces_a_template_and_nothing_that_was_written(root: Path) -> None:
+    files.prepare(root, ())
+    (root / "USER.md").write_text("She is Ada.")
+    files.prepare(root, (WorkspaceFile("SOUL.md", "from the resource"), WorkspaceFile("USER.md", "from the resource")))
+    assert (root / "SOUL.md").read_text() == "from the resource"
+    assert (root / "USER.md").read_text() == "She is Ada."
+
+
 def test_a_file_that_is_always_written_is_left_alone_while_it_is_the_same(root: Path) -> None:
     given = (WorkspaceFile("docs/rules.md", "rules", always=True),)
     files.prepare(root, given)

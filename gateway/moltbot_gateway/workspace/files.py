@@ -86,11 +86,16 @@ def _write_given(root: Path, file: WorkspaceFile) -> str:
         if file.always:
             if not _holds(root, file.path, content):
                 beneath.write_bytes(root, file.path, content)
-        elif beneath.get_entry(root, file.path) is None:
+        elif beneath.get_entry(root, file.path) is None or _is_template(root, file.path):
             beneath.write_bytes(root, file.path, content)
     except WorkspaceError as error:
         return f"workspace file {shown!r}: {error}"
     return ""
+
+
+def _is_template(root: Path, path: str) -> bool:
+    """Whether it is as a new workspace begins: nobody's words yet, which the resource's, when they come later, are not kept out by."""
+    return path in TEMPLATES and _holds(root, path, (_TEMPLATES / path).read_bytes())
 
 
 def _holds(root: Path, path: str, content: bytes) -> bool:
