@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from moltbot_kube import Object
+from moltbot_kube.resources import PODS
 from tests.e2e.cluster import Place
 from tests.e2e.devices import Device, claude, open_device, open_model
 from tests.fakes.anthropic_api import FakeAnthropic, said_by_person
@@ -45,9 +47,14 @@ async def slept_and_woken(place: Place, name: str, due: float) -> None:
 
 
 async def woken(place: Place, name: str) -> None:
-    """Reading wakes nothing."""
+    """Reading wakes nothing, and is not held: until the router knows that it is open."""
     await place.ask(name, "wake")
-    await place.phase(name, "Awake")
+
+    def ready(pod: Object | None) -> bool:
+        found = ((pod or {}).get("status") or {}).get("conditions", ())
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+    await place.until(PODS, f"{name}-gateway-0", ready)
 
 
 async def ran(client: SealedClient, name: str, due: float) -> Ran:
