@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from moltbot_kube import Object
+from moltbot_kube.resources import PODS
 from tests.e2e.cluster import FAKES_ADDRESS, Place, command, forwarded
 from tests.e2e.release import NAMESPACE
 from tests.fakes.anthropic_api import FakeAnthropic
@@ -68,6 +70,16 @@ class Device:
                 signed = self._key.params(challenge["nonce"], now_ms=challenge["ts"], token=token, scopes=SCOPES)
                 await client.call_with("connect", signed)
                 yield client
+
+    async def wake(self) -> None:
+        """As `kubectl moltbot wake`, until the router knows that it is open too: reading wakes nothing, and is not held."""
+        await self.place.ask(self.name, "wake")
+
+        def ready(pod: Object | None) -> bool:
+            found = ((pod or {}).get("status") or {}).get("conditions", ())
+            return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+        await self.place.until(PODS, f"{self.name}-gateway-0", ready)
 
     async def pair(self) -> None:
         """Asked for by connecting, approved as a person without a browser does it (lock 3)."""

@@ -66,8 +66,7 @@ async def test_an_approval_that_nobody_gives_ends_and_it_sleeps(place: Place) ->
             await place.phase("ada", "Asleep", seconds=PATIENCE + 90)
             assert time.monotonic() - begun > PATIENCE, "the turn was busy for as long as a person had"
             for name, one in (("ada", device), ("bob", beside)):
-                await place.ask(name, "wake")
-                await place.phase(name, "Awake")
+                await one.wake()
                 async with one.connect() as client:
                     history = await client.history()
                     assert "never" not in [text for role, text in history if role == "toolResult"]

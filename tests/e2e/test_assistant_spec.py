@@ -60,7 +60,7 @@ async def test_the_example_applies_and_a_missing_key_only_costs_what_needs_it(pl
                 assert "ada-tools" in missing["message"]
                 assert (
                     await use(ada, "read", path="USER.md")
-                    == "Ada lives in Berlin, gets up at half past six, and does not like to be called before nine.\n"
+                    == "Ada lives in Berlin, gets up at half past six, and does not like to be called before nine."
                 )
                 assert "[exit code 1]" in await use(ada, "exec", command="printenv GITHUB_TOKEN")
                 assert await use(ada, "exec", command="printenv GIT_AUTHOR_NAME TZ") == "Ada's assistant\nEurope/Berlin"

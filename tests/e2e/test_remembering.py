@@ -33,8 +33,7 @@ async def test_tools_pictures_and_workspace_come_back_after_a_sleep(place: Place
                 before = (await ada.call("chat.history", sessionKey=MAIN, limit=200))["messages"]
             await place.put_to_sleep("ada")
             assert (await place.person.list(PERSISTENT_VOLUME_CLAIMS, place.namespace)).items == []
-            await place.ask("ada", "wake")
-            await place.phase("ada", "Awake")
+            await device.wake()
             async with device.connect() as ada:
                 assert (await ada.call("chat.history", sessionKey=MAIN, limit=200))["messages"] == before
                 shown = next(block for message in before for block in message["content"] if block["type"] == "image")

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from moltbot_kube import Object
-from moltbot_kube.resources import PODS
 from tests.e2e.cluster import Place
 from tests.e2e.devices import Device, claude, open_device, open_model
 from tests.fakes.anthropic_api import FakeAnthropic, said_by_person
@@ -46,17 +44,6 @@ async def slept_and_woken(place: Place, name: str, due: float) -> None:
     assert await place.replicas(name) == 0
 
 
-async def woken(place: Place, name: str) -> None:
-    """Reading wakes nothing, and is not held: until the router knows that it is open."""
-    await place.ask(name, "wake")
-
-    def ready(pod: Object | None) -> bool:
-        found = ((pod or {}).get("status") or {}).get("conditions", ())
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
-
-    await place.until(PODS, f"{name}-gateway-0", ready)
-
-
 async def ran(client: SealedClient, name: str, due: float) -> Ran:
     """The run of that job; where it was deleted with it, as the conversation tells of it."""
     sessions = (await client.call("sessions.list"))["sessions"]
@@ -78,7 +65,7 @@ async def job_of_the_resource(place: Place, fake: FakeAnthropic, name: str) -> R
     await claude(place, fake, {"sleepAfter": "10s", "schedule": [job]}, name)
     async with open_device(place, name) as device:
         await slept_and_woken(place, name, due)
-        await woken(place, name)
+        await device.wake()
         async with device.connect() as client:
             found = await ran(client, "brief", due)
             own = await client.history(found.session)
@@ -94,7 +81,7 @@ async def job_that_was_added(place: Place, fake: FakeAnthropic, name: str) -> Ra
     async with open_device(place, name) as device:
         due = await add(device)
         await slept_and_woken(place, name, due)
-        await woken(place, name)
+        await device.wake()
         async with device.connect() as client:
             history = await client.history(MAIN)
             assert [role for role, text in history] == ["user", "assistant", "user", "assistant"], history
