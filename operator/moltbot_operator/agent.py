@@ -145,9 +145,8 @@ class _Builder:
             key = ""
             if search.api_key_secret_ref is not None:
                 path = "gateway.tools.webSearch.apiKeySecretRef"
+                # without it the gateway is told all the same: it can then say what is missing
                 key = self._from_secret(path, search.api_key_secret_ref, "web search") or ""
-                if not key:
-                    return made
             made["webSearch"] = {"provider": search.provider, "key": key, "baseUrl": search.base_url or ""}
         return made
 

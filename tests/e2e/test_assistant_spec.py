@@ -69,7 +69,7 @@ async def test_the_example_applies_and_a_missing_key_only_costs_what_needs_it(pl
                 assert "Keeps the list of groceries" in system
                 assert fake.requests[-1].body["thinking"]
                 assert not [name for name in tools_offered(fake) if name.startswith("mcp_")]
-                assert "web_search" in await use(ada, "web_search", query="tea")
+                assert "needs a key, and none is there" in await use(ada, "web_search", query="tea")
                 jobs = {one["name"]: one for one in (await ada.call("cron.list"))["jobs"]}
                 assert jobs.keys() == {"morning", "tidy", "birthday"}
                 assert jobs["morning"]["schedule"]["tz"] == "Europe/Berlin"
