@@ -208,8 +208,17 @@ async def test_nobody_there_is_told_with_the_address(fake: FakeAnthropic) -> Non
     _, failure = await fail(connect(fake), request("hello"))
     assert failure.reason is Reason.UNREACHABLE
     assert "gateway.egress" in failure.message
+    assert "(nothing answers at that address and port)" in failure.message
     _, failure = await fail(connect(fake, url="http://no-such-host.invalid"), request("hello"))
     assert failure.reason is Reason.UNREACHABLE
+    assert "(there is no such host, or its name cannot be resolved now)" in failure.message
+
+
+async def test_an_address_that_does_not_speak_tls_is_told_in_words(fake: FakeAnthropic) -> None:
+    _, failure = await fail(connect(fake, url=fake.url.replace("http:", "https:")), request("hello"))
+    assert failure.reason is Reason.UNREACHABLE
+    assert "perhaps http and https are mixed up" in failure.message
+    assert "_ssl.c" not in failure.message
 
 
 # scenario, requests that are sent, words of what the person is told meanwhile

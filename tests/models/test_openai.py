@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,7 @@ from moltbot_gateway.models.connection import Connection, Limits
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure, Reason
 from moltbot_gateway.models.openai import OpenAIModel
 from moltbot_gateway.models.openai_body import build_body, effort_for
+from moltbot_gateway.models.provider_failures import why_unreached
 from moltbot_gateway.models.retrying import RetryPolicy
 from moltbot_trust.redaction import Secret
 from tests.fakes.openai_api import ApiError, Call, FakeOpenAI, Plan
@@ -376,6 +378,27 @@ async def test_nobody_there_is_told_with_the_address(fake: FakeOpenAI) -> None:
         _, failure = await failing(url, asked("hello"))
         assert failure.reason is Reason.UNREACHABLE
         assert "base URL" in failure.message
+        assert "Errno" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.1', 443)"), "nothing answers at that address and port"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "it closed the connection at once"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "no way leads to that address"),
+        (OSError(errno.EMFILE, "whatever"), "too many open files"),
+        (ExceptionGroup("2 attempts", [OSError(errno.ENETUNREACH, "x"), OSError(errno.EMFILE, "y")]), "no way leads to that network"),
+        (ValueError("a reason of its own"), "a reason of its own"),
+        (OSError(), "OSError"),
+    ],
+    ids=str,
+)
+def test_why_nobody_was_reached_is_said_without_numbers(error: Exception, words: str) -> None:
+    assert why_unreached(error) == words
+    above = OSError("All connection attempts failed")
+    above.__cause__ = error
+    assert why_unreached(above) == words
 
 
 @pytest.mark.parametrize(

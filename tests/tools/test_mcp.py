@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,8 @@ from tests.fakes.clock import FakeClock
 from tests.tools.calls import call, named
 
 KEY = "notes-key-of-a-person"
-VALUES = {"PERSON_ENV_0": KEY, "PERSON_ENV_1": f"Bearer {KEY}", "PERSON_ENV_2": "of another server"}
+# 1 and 3 have what `echo` and editors put at a file's end
+VALUES = {"PERSON_ENV_0": KEY, "PERSON_ENV_1": f" Bearer {KEY}\r\n", "PERSON_ENV_2": "of another server", "PERSON_ENV_3": f"{KEY}\n"}
 confined_only = pytest.mark.skipif(landlock.abi_version() == 0, reason="this kernel has no Landlock")
 
 
@@ -142,8 +143,9 @@ async def test_progress_is_told(home: Home) -> None:
     assert told == ["1 of 2: half"]
 
 
-async def test_values_of_a_person_go_to_their_server_alone_and_never_to_the_model(home: Home) -> None:
-    async with home.servers([home.server("good")]) as servers:
+@pytest.mark.parametrize("source", ["PERSON_ENV_0", "PERSON_ENV_3"])
+async def test_values_of_a_person_go_to_their_server_alone_and_never_to_the_model(home: Home, source: str) -> None:
+    async with home.servers([replace(home.server("good"), env=(EnvVar("NOTES_KEY", source),))]) as servers:
         outcome = await call(named(await servers.tools(), "mcp_notes_environment"))
         found = json.loads(outcome.person)
     assert set(found) - {"LC_CTYPE"} == {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "NOTES_KEY"}

@@ -42,6 +42,14 @@ async def test_each_provider_finds(fake: FakeSearch, provider: str) -> None:
     assert outcome.details == {"query": "crabs moulting", "results": 3}
 
 
+@pytest.mark.parametrize("provider", ["brave", "tavily"])
+async def test_a_line_break_at_the_end_of_a_key_does_no_harm(fake: FakeSearch, provider: str) -> None:
+    """As `echo` and editors leave it in the file that a Secret is made from."""
+    fake.results = [("a", "https://example.org/a", "")]
+    outcome = await call(_tool(provider, fake.url, f" {KEYS[provider]}\r\n"), query="crabs")
+    assert outcome.details == {"query": "crabs", "results": 1}
+
+
 @pytest.mark.parametrize("provider", ["brave", "tavily", "searxng"])
 async def test_nothing_found_is_no_error(fake: FakeSearch, provider: str) -> None:
     fake.results = []

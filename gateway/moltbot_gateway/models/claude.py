@@ -138,7 +138,7 @@ class ClaudeModel:
         if isinstance(error, TimeoutError) or names & {"APITimeoutError", "TimeoutException"}:
             return failures.timed_out(place)
         if "APIConnectionError" in names:
-            return failures.unreachable(place, _deepest(error))
+            return failures.unreachable(place, failures.why_unreached(error))
         if isinstance(error, OSError) or names & {"TransportError"}:
             return failures.cut(place)
         return failures.malformed(place)
@@ -190,9 +190,3 @@ def _never_connected(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _deepest(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) or type(error).__name__

@@ -122,7 +122,7 @@ class OpenAIModel:
             case TimeoutError():
                 return failures.timed_out(place)
             case aiohttp.ClientConnectorError():
-                return failures.unreachable(place, str(error.os_error) or type(error.os_error).__name__)
+                return failures.unreachable(place, failures.why_unreached(error.os_error))
             case aiohttp.InvalidURL():
                 failure = failures.unreachable(place, "the base URL is no address")
                 failure.again = False

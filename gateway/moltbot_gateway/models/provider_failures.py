@@ -5,7 +5,11 @@ to import and is tested as a table.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,6 +20,15 @@ from moltbot_trust.redaction import scrub_text
 _SHOWN = 300
 _TOO_LONG = "This conversation has become too long for the model. Start a new one with /new; this one stays readable until then."
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNREACHED = {
+    errno.ECONNREFUSED: "nothing answers at that address and port",
+    errno.ECONNRESET: "it closed the connection at once",
+    errno.EHOSTUNREACH: "no way leads to that address",
+    errno.ENETUNREACH: "no way leads to that network",
+    errno.ETIMEDOUT: "it did not answer in time",
+    errno.EACCES: "this machine does not allow the connection",
+    errno.EPERM: "this machine does not allow the connection",
+}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -151,6 +164,27 @@ def unreachable(place: Place, detail: str) -> ModelFailure:
         "network needs an entry in gateway.egress."
     )
     return ModelFailure(ErrorKind.UNKNOWN, text, reason=Reason.UNREACHABLE, again=True)
+
+
+def why_unreached(error: BaseException) -> str:
+    """Why there is no connection, without the numbers and tuples of an operating system: what the deepest cause is."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    if isinstance(error, BaseExceptionGroup):  # one for each address of the host
+        return why_unreached(error.exceptions[0])
+    match error:
+        case socket.gaierror():
+            return "there is no such host, or its name cannot be resolved now"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate cannot be trusted: {error.verify_message}"
+        case ssl.SSLError():
+            return "it does not speak TLS as it should: perhaps http and https are mixed up"
+        case OSError(errno=int(number)) if number in _UNREACHED:
+            return _UNREACHED[number]
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+        case _:
+            return str(error) or type(error).__name__
 
 
 def cut(place: Place) -> ModelFailure:

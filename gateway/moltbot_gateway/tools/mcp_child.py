@@ -17,6 +17,7 @@ from pathlib import Path
 
 from moltbot_gateway.agent_config import McpServer
 from moltbot_gateway.errors import GatewayError
+from moltbot_gateway.person_environment import for_program, for_request
 from moltbot_gateway.tools.own_program import own_program
 from moltbot_trust.redaction import scrub_text
 
@@ -90,8 +91,8 @@ class McpChild:
     @classmethod
     async def start(cls, server: McpServer, place: Place, changed: Callable[[Offer], None]) -> McpChild:
         """Raises McpFailure where a value is missing, OSError where no process can be had."""
-        env = {variable.name: _value(place, variable.source) for variable in server.env}
-        headers = {variable.name: _value(place, variable.source) for variable in server.headers}
+        env = {variable.name: for_program(_value(place, variable.source)) for variable in server.env}
+        headers = {variable.name: for_request(_value(place, variable.source)) for variable in server.headers}
         options = ["--unconfined"] if place.unconfined else ["--required"] if place.required and server.command else []
         process = await asyncio.create_subprocess_exec(
             *own_program("mcp_bridge", "--workspace", str(place.workspace), *options),

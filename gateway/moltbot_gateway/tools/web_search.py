@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from moltbot_gateway.agent_config import WebSearch
 from moltbot_gateway.errors import WebError
+from moltbot_gateway.person_environment import for_request
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, failed, object_schema
 from moltbot_gateway.tools.web_client import WebClient
 from moltbot_gateway.tools.web_guard import Guard, anywhere
@@ -59,7 +60,7 @@ def search_problem(config: WebSearch | None, environ: Mapping[str, str]) -> str 
     provider = PROVIDERS.get(config.provider)
     if provider is None:
         return f"webSearch.provider {config.provider!r} is not known: brave, tavily or searxng."
-    if provider.needs_key and not environ.get(config.key, "").strip():
+    if provider.needs_key and not for_request(environ.get(config.key, "")):
         return f"webSearch names {provider.label}, which needs a key, and none is there."
     if not (config.base_url or provider.address):
         return f"webSearch names {provider.label}, which needs baseURL: the address of your own."
@@ -77,7 +78,7 @@ async def _search(
     provider = PROVIDERS[config.provider]
     web = WebClient(Guard(anywhere)) if config.base_url else client or WebClient()
     base = (config.base_url or provider.address).rstrip("/")
-    return provider.label, await provider.search(web, Question(base, environ.get(config.key, "").strip(), query, count))
+    return provider.label, await provider.search(web, Question(base, for_request(environ.get(config.key, "")), query, count))
 
 
 def _lines(number: int, one: Found) -> str:
