@@ -248,7 +248,13 @@ class Conversations:
         self.turns.append(turn)
         if self.swallow:
             self.swallow = False
+            # It is kept, and nobody hears of it any more. The end of the connection also ends this call.
+            lost, self.sockets = self.sockets, []
+            await self.begin(turn)
+            self.sockets = lost
+            await self.tell()
             await self.drop_all()
+            return {}
         if not queued:
             await self.begin(turn)
         await self.tell()

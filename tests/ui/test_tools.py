@@ -155,6 +155,7 @@ async def test_approval_is_answered_by_keyboard(router: FakeRouter, visitor: Vis
     await expect(card).to_contain_text("git push origin main")
     await expect(card).to_contain_text("min left")
     await expect(card.get_by_role("button", name="Always allow git *")).to_be_visible()
+    await expect(visitor.page.get_by_test_id("running")).to_contain_text("Waiting for your word…")
     await expect(visitor.page.get_by_test_id("tool")).to_contain_text("Waiting for you")
     await expect(visitor.page.locator("[aria-live=polite]").filter(has_text="Ada asks to run: git push")).to_have_count(1)
     await visitor.accessible("approval")

@@ -6,7 +6,7 @@ import { isUnfolded, unfold } from "./unfolded";
 
 export function Thinking({ id, source, ms, isGoing }: { id: string; source: string; ms: number | undefined; isGoing: boolean }) {
   const isOpen = isUnfolded(id);
-  const words = isGoing ? "Thinking…" : ms === undefined ? "Thoughts" : `Thought for ${durationOf(ms)}`;
+  const words = isGoing ? "Thinking…" : ms === undefined ? "Thoughts" : `Thought for ${ms < 1000 ? "a moment" : durationOf(ms)}`;
   return (
     <div class="thoughts" data-testid="thoughts">
       <button type="button" class="thoughts-head" aria-expanded={isOpen} onClick={() => unfold(id, !isOpen)}>

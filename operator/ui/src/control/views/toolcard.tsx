@@ -108,9 +108,9 @@ function Inside({ call }: { call: Call }) {
 export const ToolCard = memo(function ToolCard({ call }: { call: Call }) {
   const asked = approvals.value.find((one) => one.toolCallId !== undefined && one.toolCallId === call.id);
   // A running program shows what it puts out, a picture is there to be looked at: open by themselves, until somebody folds them.
-  const isOpen = isUnfolded(`call ${call.id}`, (call.status === "running" && call.partial !== "") || call.media.length > 0);
-  const summary = summaryOf(call);
   const isWaiting = asked !== undefined && call.status === "running";
+  const isOpen = isUnfolded(`call ${call.id}`, (call.status === "running" && call.partial !== "" && !isWaiting) || call.media.length > 0);
+  const summary = summaryOf(call);
   const word = isWaiting ? "Waiting for you" : WORDS[call.status];
   return (
     <div class="tool" data-status={isWaiting ? "waiting" : call.status} data-testid="tool">

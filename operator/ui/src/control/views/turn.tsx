@@ -3,12 +3,13 @@ import { memo } from "preact/compat";
 
 import { CopyButton } from "../../design/copy";
 import { Icon } from "../../design/icons";
+import { approvals } from "../chat/approvals";
 import type { Run } from "../chat/conversation";
 import type { Message } from "../chat/history";
 import { textOf } from "../chat/parts";
 import type { Call, Part } from "../chat/parts";
 import { goOn, retry } from "../chat/sending";
-import { assistant, connection } from "../chat/state";
+import { assistant, connection, currentKey } from "../chat/state";
 import { Markdown } from "./markdown";
 import { MediaView } from "./media";
 import { OriginLine } from "./origin";
@@ -111,6 +112,7 @@ export const TurnView = memo(function TurnView({ message, isLast }: { message: M
 
 function doing(run: Run): string {
   if (run.stopping === true) return "Stopping…";
+  if (approvals.value.some((one) => one.sessionKey === currentKey.value)) return "Waiting for your word…";
   if (run.status !== undefined && run.status.message !== "") return run.status.message;
   const last = run.parts.at(-1);
   if (last?.kind === "call") {
