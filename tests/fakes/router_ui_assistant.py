@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from moltbot_protocol import params as p
 from moltbot_protocol.errors import ErrorCode, ErrorShape
@@ -51,6 +52,8 @@ class AssistantSide:
     """Media that were fetched, each time."""
     approvals: dict[str, dict[str, object]] = field(default_factory=dict)
     decisions: list[tuple[str, str]] = field(default_factory=list)
+    allowed: list[dict[str, object]] = field(default_factory=list)
+    """What was allowed for good."""
     jobs: dict[str, dict[str, object]] = field(default_factory=dict)
     runs: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
@@ -125,6 +128,14 @@ class AssistantSide:
                 return list(self.approvals.values())
             case "exec.approval.resolve":
                 return await self._decide(str(params["id"]), str(params["decision"]))
+            case "exec.approvals.get":
+                return self._allowed()
+            case "exec.approvals.set":
+                if params["baseHash"] != str(len(self.allowed)):
+                    return ErrorShape(ErrorCode.INVALID_REQUEST, "the list has changed; read it again")
+                given: Any = params["file"]
+                self.allowed = [dict(row) for row in given["agents"]["main"]["allowlist"]]
+                return self._allowed()
             case "skills.status":
                 return {"workspaceDir": "workspace", "managedSkillsDir": "managed", "skills": self.skills}
             case "usage.cost":
@@ -142,6 +153,10 @@ class AssistantSide:
                 return self._file(method, params)
             case _:
                 return None
+
+    def _allowed(self) -> dict[str, object]:
+        file = {"version": 1, "defaults": {"security": "allowlist", "ask": "on-miss"}, "agents": {"main": {"allowlist": self.allowed}}}
+        return {"path": "moltbot.sqlite", "exists": True, "hash": str(len(self.allowed)), "file": file}
 
     async def _decide(self, approval: str, decision: str) -> object:
         if approval not in self.approvals:

@@ -145,6 +145,19 @@ async def test_skills_say_what_they_miss(router: FakeRouter, visitor: Visitor) -
     await visitor.accessible("skills")
 
 
+async def test_what_was_allowed_for_good_is_taken_back(router: FakeRouter, visitor: Visitor) -> None:
+    assistant = router.gateway.assistant
+    assistant.allowed = [{"pattern": "git *", "tool": "exec", "lastUsedAt": now_ms() - 60_000}, {"pattern": "make test", "tool": "exec"}]
+    await open_view(router, visitor, "Skills")
+    allowed = visitor.page.get_by_role("region", name="Allowed without asking")
+    await expect(allowed.get_by_role("listitem")).to_have_count(2)
+    await expect(allowed.get_by_role("listitem").first).to_contain_text("used 1 min ago")
+    await visitor.accessible("allowed")
+    await allowed.get_by_role("button", name="Take back git *").click()
+    await expect(allowed.get_by_role("listitem")).to_have_text(["make test"])
+    assert [row["pattern"] for row in assistant.allowed] == ["make test"]
+
+
 async def test_workspace_file_is_read_changed_and_kept(router: FakeRouter, visitor: Visitor) -> None:
     assistant = router.gateway.assistant
     await open_view(router, visitor, "Files")

@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { object, objects, string, strings, text } from "../../web/json";
 import { connection } from "../chat/state";
+import { Allowed } from "./allowed";
 import "./panels.css";
 
 interface Skill {
@@ -85,6 +86,7 @@ export default function SkillsView() {
           <SkillView key={skill.key} skill={skill} />
         ))}
       </ul>
+      {connection.serves("exec.approvals.get") && <Allowed />}
     </>
   );
 }
