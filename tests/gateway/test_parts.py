@@ -214,7 +214,7 @@ CALLS: list[tuple[str, tuple[str, dict[str, object]] | None]] = [
     ("read https://example.org/a", ("web_fetch", {"url": "https://example.org/a", "max_chars": 3000})),
     ("write notes/a.md: hello\nyou", ("write", {"path": "notes/a.md", "content": "hello\nyou\n"})),
     ("search your memory for the milk?", ("memory_search", {"query": "the milk"})),
-    ("remind me in 2 hours to eat", ("cron", {"action": "add", "inMinutes": 120, "prompt": "say Reminder: eat"})),
+    ("remind me in 2 hours to eat", ("cron", {"action": "add", "name": "eat", "inMinutes": 120, "prompt": "say Reminder: eat"})),
     ("running is healthy", None),
     ("read me a story", None),
 ]

@@ -100,8 +100,8 @@ def side_by_side(uses: Sequence[ToolUse], tools: Mapping[str, Tool]) -> list[lis
     return groups
 
 
-def result_message(done: Done, label: str) -> tuple[NewMessage, list[StoredMedia]]:
-    """What stands in the conversation, and the pictures that came with it."""
+def result_message(done: Done, tool: Tool | None) -> tuple[NewMessage, list[StoredMedia]]:
+    """What stands in the conversation, and the pictures that came with it. `tool` `None`: there is none of that name."""
     outcome = done.outcome
     media, left_out = _media(outcome)
     text = "\n".join([cut(outcome.model, MAX_MODEL_TEXT), *left_out])
@@ -111,7 +111,8 @@ def result_message(done: Done, label: str) -> tuple[NewMessage, list[StoredMedia
     detail: dict[str, object] = {
         "toolCallId": done.use.id,
         "toolName": done.use.name,
-        "label": label,
+        "label": tool.label if tool else done.use.name,
+        "describe": describe(tool, done.use.input),
         "isError": outcome.error,
         "person": cut(outcome.person, MAX_PERSON_TEXT),
         "details": details,

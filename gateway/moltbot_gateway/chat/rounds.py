@@ -63,7 +63,7 @@ class Rounds:
 
     async def _result(self, active: Active, done: Done, tools: Mapping[str, Tool]) -> None:
         tool = tools.get(done.use.name)
-        new, pictures = result_message(done, tool.label if tool else done.use.name)
+        new, pictures = result_message(done, tool)
         now_ms = int(self._clock.epoch() * 1000)
 
         def write(db: Connection) -> Message | None:

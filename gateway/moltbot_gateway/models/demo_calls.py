@@ -52,7 +52,8 @@ def _call(said: str) -> _Call | None:
         return "web_search", {"query": match["query"]}
     if match := _REMIND.match(said):
         minutes = int(match["count"]) * (60 if match["unit"].lower().startswith("h") else 1)
-        return "cron", {"action": "add", "inMinutes": max(1, minutes), "prompt": f"say Reminder: {match['what'].strip()}"}
+        what = match["what"].strip()
+        return "cron", {"action": "add", "name": what, "inMinutes": max(1, minutes), "prompt": f"say Reminder: {what}"}
     if _JOBS.match(said):
         return "cron", {"action": "list"}
     return None

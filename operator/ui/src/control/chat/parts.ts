@@ -118,6 +118,7 @@ export function withResult(call: Call, item: JsonObject, at: number | undefined)
   return {
     ...call,
     label: text(item["label"]) ?? call.label,
+    describe: text(item["describe"]) ?? call.describe,
     status: details["interrupted"] === true ? "interrupted" : item["isError"] === true ? "failed" : "done",
     result: text(item["person"]) ?? textOf(parts),
     details,
