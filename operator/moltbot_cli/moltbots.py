@@ -17,6 +17,8 @@ from moltbot_trust.clock import format_time
 MANAGER = "moltbot-cli"
 # A sleep may first finish a turn and back up; a backup may upload everything.
 ACTION_SECONDS, BACKUP_SECONDS = 300.0, 1800.0
+# Of a device's id: fewer are a slip rather than a choice.
+LEAST_DIGITS = 4
 ROUTER_LABELS = "app.kubernetes.io/name=moltbot-operator,app.kubernetes.io/component=router"
 
 
@@ -107,9 +109,14 @@ async def list_devices(place: Place, moltbot: str | None) -> list[Object]:
 
 
 def match_devices(devices: Sequence[Object], wanted: str) -> list[Object]:
-    """By name, device id, or the beginning of the id."""
+    """By name, device id, or the beginning of the id, alone or after the Moltbot's name as in the device's own."""
     exact = [d for d in devices if wanted in (d["metadata"]["name"], d["spec"].get("deviceId"))]
-    return exact or [d for d in devices if len(wanted) >= 4 and str(d["spec"].get("deviceId", "")).startswith(wanted)]
+    return exact or [d for d in devices if _begins(d["spec"], wanted)]
+
+
+def _begins(spec: Mapping[str, Any], wanted: str) -> bool:
+    beginning = wanted.removeprefix(f"{spec.get('moltbot')}-")
+    return len(beginning) >= LEAST_DIGITS and str(spec.get("deviceId", "")).startswith(beginning)
 
 
 def build_approval(device: Object, now: datetime) -> Object:

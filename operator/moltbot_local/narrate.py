@@ -1,6 +1,6 @@
 """What happens to a Moltbot in plain words, from two versions of its object: pure. `moltbot up` prints it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 PHASES = {
@@ -21,6 +21,8 @@ WOKEN_BY = {
     "person": "you",
     "start": "its first start",
 }
+# Of a device's 64-digit id: enough for it to be the only one.
+SHOWN_DIGITS = 8
 # Conditions that are no news while a phase tells the same.
 QUIET = frozenset({"Sleeping", "Progressing", "Ready"})
 
@@ -32,8 +34,8 @@ def _conditions(item: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     return {c["type"]: c for c in ((item or {}).get("status") or {}).get("conditions") or ()}
 
 
-def describe_moltbot(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """Sentences without a subject (`is asleep …`), oldest first."""
+def describe_moltbot(before: Mapping[str, Any] | None, after: Mapping[str, Any], quiet: Set[str] = QUIET) -> list[str]:
+    """Sentences without a subject (`is asleep …`), oldest first. `quiet`: conditions that are not told."""
     old, new = (before or {}).get("status") or {}, after.get("status") or {}
     said = []
     if "deletionTimestamp" in after["metadata"] and "deletionTimestamp" not in (before or after)["metadata"]:
@@ -43,7 +45,7 @@ def describe_moltbot(before: Mapping[str, Any] | None, after: Mapping[str, Any])
     old_conditions = _conditions(before)
     for kind, condition in _conditions(after).items():
         previous = old_conditions.get(kind, {})
-        if kind in QUIET or (previous.get("status"), previous.get("reason"), previous.get("message")) == (
+        if kind in quiet or (previous.get("status"), previous.get("reason"), previous.get("message")) == (
             condition.get("status"),
             condition.get("reason"),
             condition.get("message"),
@@ -88,14 +90,15 @@ def _size(count: int) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def describe_device(before: Mapping[str, Any] | None, after: Mapping[str, Any], admin: str) -> list[str]:
-    """`after` is a MoltbotDevice, `admin` the link of the administration without its key."""
+def describe_device(before: Mapping[str, Any] | None, after: Mapping[str, Any], admin: str, command: str = "moltbot") -> list[str]:
+    """`after` is a MoltbotDevice, `admin` the link of the administration without its key, `command` what starts `moltbot` here."""
     spec, old = after.get("spec") or {}, (before or {}).get("spec") or {}
     name = printable(" on ".join(part for part in (spec.get("name"), spec.get("platform")) if part) or str(spec.get("deviceId", ""))[:12])
     said = []
     request = spec.get("request")
     if request and request != old.get("request") and "deletionTimestamp" not in after["metadata"]:
-        said.append(f"a device wants in: {name}. Approve it at {admin} or with `moltbot devices approve {after['metadata']['name']}`")
+        short = f"{spec.get('moltbot')}-{str(spec.get('deviceId', ''))[:SHOWN_DIGITS]}"
+        said.append(f"a device wants in: {name}. Approve it at {admin} or with `{command} devices approve {short}`")
     approved = spec.get("approved")
     if approved and approved != old.get("approved"):
         said.append(f"a device was approved: {name}")

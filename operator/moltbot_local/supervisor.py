@@ -35,7 +35,7 @@ from .kubelet.volumes import write_files
 from .links import ADMIN, find_links
 from .local_api import LocalApi, open_api
 from .manifests import Settings, apply_manifest, build_person_secret, ensure_namespace, missing_secrets
-from .narrate import describe_device, describe_moltbot, describe_secrets
+from .narrate import QUIET, describe_device, describe_moltbot, describe_secrets
 from .programs import Program, Supervised
 from .resources import Object
 from .store import Store
@@ -57,6 +57,7 @@ class Options:
     port: int = 8080
     admin_port: int = 8081
     api_port: int = 0
+    command: str = "moltbot"  # what starts it in the person's terminal
 
 
 class Supervisor:
@@ -232,14 +233,16 @@ class Supervisor:
                     self._told.add(meta["uid"])
                     self._say(meta["name"], sentence)
             else:
-                for sentence in describe_device(before, item, admin):
+                for sentence in describe_device(before, item, admin, self.options.command):
                     self._say(str((item.get("spec") or {}).get("moltbot") or ""), sentence)
 
     def present(self) -> list[tuple[str, str]]:
-        """(name, sentence) of every Moltbot that is as the last run left it, so that nothing was told of it."""
+        """(name, sentence) of every Moltbot that is as the last run left it, so that nothing was told of it. What a model answered then
+        is not repeated: the key may be another one now."""
         moltbots = [entry.item for entry in self.api.store.entries(MOLTBOTS)] if self.api is not None else []
         untold = [item for item in moltbots if item["metadata"]["uid"] not in self._told]
-        return [(item["metadata"]["name"], sentence) for item in untold for sentence in describe_moltbot(None, item)]
+        quiet = QUIET | {"ModelReady"}
+        return [(item["metadata"]["name"], sentence) for item in untold for sentence in describe_moltbot(None, item, quiet)]
 
     async def _announce(self, store: Store) -> None:
         """Wait until the pages are there, then set `links` and `ready`."""
@@ -319,6 +322,7 @@ def operator_and_router(supervisor: Supervisor) -> Sequence[Program]:
         # This machine alone: the lock of a shared network is not for a first try.
         "MOLTBOT_LISTEN": f"127.0.0.1:{options.port}",
         "MOLTBOT_ADMIN_LISTEN": f"127.0.0.1:{options.admin_port}",
+        "MOLTBOT_ON_CLUSTER": "false",
         "MOLTBOT_ADMIN_URL": f"http://localhost:{options.admin_port}/_admin/",
         "MOLTBOT_KEYS_DIR": str(run / "keys"),
         "MOLTBOT_ADMIN_KEY_FILE": str(run / "admin" / ADMIN_KEY),

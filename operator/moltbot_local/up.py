@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .home import Home, HomeInUse, default_home
+from .own_command import OwnCommand, find_own_command
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -33,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class Teller:
     """Prints sentences with the time of day, in colour on a terminal."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, own: OwnCommand) -> None:
+        self._own = own
         self._out, self._colour = out, out.isatty() and "NO_COLOR" not in os.environ
 
     def _paint(self, code: str, text: str) -> str:
@@ -50,7 +52,12 @@ class Teller:
         width = max(len(name) for name, _ in rows)
         lines = ["", *(f"  {self._paint('1', name.ljust(width))}  {self._paint('36', link)}" for name, link in rows), ""]
         if len(rows) == 1:
-            lines += ["  There is no Moltbot yet: `kubectl apply -f` one, or start with `moltbot up -f examples/quickstart.yaml`.", ""]
+            lines += [
+                f"  There is no Moltbot yet: `kubectl apply -f` one, or start with `{self._own.words} up -f examples/quickstart.yaml`.",
+                "",
+            ]
+        if self._own.export:
+            lines.append(f"  {self._own.export}     # then `moltbot` is found; without it: {self._own.words} devices list")
         lines += [
             f"  export KUBECONFIG={kubeconfig}     # then: kubectl get moltbots -w, moltbot devices list",
             f"  ready after {seconds:.1f} s; Ctrl-C stops everything, the next start finds its memory",
@@ -76,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
     """The exit code: 0 stopped on request, 1 could not start or failed."""
     began = time.monotonic()
     home = Home((options.data_dir or default_home(os.environ)).expanduser().absolute())
-    teller = Teller(sys.stdout)
+    own = find_own_command(os.environ.get("PATH"), Path(sys.executable), Path.cwd())
+    teller = Teller(sys.stdout, own)
     # Heavy imports only now: `moltbot status` must not pay for them.
     from .manifests import ManifestError, read_manifests, read_person
     from .supervisor import Broken, Options, Supervisor
@@ -93,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
             def make() -> Supervisor:
                 settings = read_person(os.environ, Path.cwd())
-                wanted = Options(options.port, options.admin_port, options.api_port)
+                wanted = Options(options.port, options.admin_port, options.api_port, own.words)
                 return Supervisor(home, wanted, manifests, settings, teller.say)
 
             _run_loop(lambda: _serve(make(), home, teller, began))

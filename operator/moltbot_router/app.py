@@ -19,6 +19,7 @@ from moltbot_router.locks.ed25519 import verify_ed25519
 from moltbot_router.locks.limit import AttemptLimit
 from moltbot_router.locks.pairing import Pairing
 from moltbot_router.metrics import Metrics
+from moltbot_router.pages import ON_CLUSTER, WITHOUT_A_CLUSTER
 from moltbot_router.path.administration import Administration
 from moltbot_router.path.device_methods import DeviceMethods
 from moltbot_router.path.facts import Key, MoltbotFacts
@@ -123,6 +124,7 @@ class Router:
                 ready=lambda: self.keys.ready and view.synced,
                 trusted=parse_networks(settings.trusted_proxies),
                 admin_url=settings.admin_url or None,
+                command=ON_CLUSTER if settings.on_cluster else WITHOUT_A_CLUSTER,
             )
         )
         administration = Administration(view, writes, pairing, clock, self.sessions.connected)

@@ -12,6 +12,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+# How a person calls the command line: without a cluster `kubectl moltbot` would ask the one that `kubectl` is set to.
+ON_CLUSTER, WITHOUT_A_CLUSTER = "kubectl moltbot", "moltbot"
 # On every page of the router.
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -45,7 +47,7 @@ def _page(kind: str, title: str, body: str, *, head: str = "") -> str:
 """
 
 
-def token_page(*, reason: str = "", next_path: str = "/", insecure: bool = False) -> str:
+def token_page(*, reason: str = "", next_path: str = "/", insecure: bool = False, command: str = ON_CLUSTER) -> str:
     """401: the same for every host, existing or not. `insecure`: plain http that leaves this machine."""
     warning = (
         '<p class="reason warning" role="note">This connection is not encrypted: everybody on the way can read the token. Use https.</p>'
@@ -65,7 +67,7 @@ def token_page(*, reason: str = "", next_path: str = "/", insecure: bool = False
 <button>Continue</button>
 </form>
 <p>Where it is:</p>
-<pre><code>kubectl moltbot token NAME</code></pre>""",
+<pre><code>{command} token NAME</code></pre>""",
     )
 
 
@@ -96,14 +98,17 @@ def pairing_page() -> str:
     )
 
 
-def admin_page_elsewhere() -> str:
+def admin_page_elsewhere(command: str = ON_CLUSTER) -> str:
     """403 of the public `/_admin/`, alike on every host."""
+    where = (
+        "inside the cluster. Whoever may use the cluster" if command == ON_CLUSTER else "at a port of its own. Whoever runs this assistant"
+    )
     return _page(
         "forbidden",
         "The administration is not here",
-        """<h1>The administration is not here</h1>
-<p>Without an identity provider it is served only inside the cluster. Whoever may use the cluster opens it with:</p>
-<pre><code>kubectl moltbot admin</code></pre>""",
+        f"""<h1>The administration is not here</h1>
+<p>Without an identity provider it is served only {where} opens it with:</p>
+<pre><code>{command} admin</code></pre>""",
     )
 
 

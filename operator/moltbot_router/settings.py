@@ -17,6 +17,9 @@ class Settings:
     listen: str = setting("0.0.0.0:8080", doc="Where people's traffic is served, as address:port.", pattern=_ADDRESS)
     admin_listen: str = setting("127.0.0.1:8081", doc="Where the administration is served: loopback only.", pattern=_ADDRESS)
     admin_url: str = setting("", doc="The administration's address, for a link on the pages; empty: they name the command.")
+    on_cluster: bool = setting(
+        True, doc="Whether there is a cluster; `moltbot up` says no: pages then name the command `moltbot`, not `kubectl moltbot`."
+    )
     keys_dir: str = setting("/keys", doc="Directory with keys.json, the router's branches.")
     admin_key_file: str = setting("/admin/MOLTBOT_ADMIN_KEY", doc="File with the administration key.")
     watch_namespaces: tuple[str, ...] = setting((), doc="Namespaces to serve; empty: all.")

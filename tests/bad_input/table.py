@@ -821,9 +821,9 @@ CLUSTER = (
         wrong="A wrong gateway token, or a host that nobody has",
         spec=DEMO,
         scene=Scene.ASLEEP,
-        told=(Answers(401, ("That is not this assistant&#x27;s gateway token.", "kubectl moltbot token NAME"), token="wrong"),),
+        told=(Answers(401, ("That is not this assistant&#x27;s gateway token.", "moltbot token NAME"), token="wrong"),),
         runs=True,
-        mend="Read the token with `kubectl moltbot token NAME`. Nothing wakes by a wrong one, and unknown hosts look the same.",
+        mend="Read the token with `kubectl moltbot token NAME` (without a cluster `moltbot token NAME`). Nothing wakes by a wrong one, and unknown hosts look the same.",
     ),
 )
 

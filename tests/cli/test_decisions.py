@@ -66,7 +66,11 @@ def test_devices_are_found_by_name_id_or_beginning() -> None:
     devices = [device(deviceId="abcd" + "0" * 60), device(deviceId="abce" + "0" * 60)]
     assert match_devices(devices, "abcd") == [devices[0]]
     assert match_devices(devices, "ada-abce" + "0" * 60) == [devices[1]]
+    assert match_devices(devices, "ada-abce0000") == [devices[1]]
     assert match_devices(devices, "abc") == []  # too short to be meant
+    assert match_devices(devices, "ada-abc") == []
+    assert match_devices(devices, "ada-") == []
+    assert match_devices(devices, "bob-abce0000") == []  # another Moltbot's
     assert match_devices([*devices, device(deviceId="abcd" + "1" * 60)], "abcd") == [devices[0], device(deviceId="abcd" + "1" * 60)]
 
 

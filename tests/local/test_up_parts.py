@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moltbot_cli.__main__ import build_parser
+from moltbot_cli.moltbots import match_devices
 from moltbot_local.crd import CustomKinds, install
 from moltbot_local.definitions import crd_manifests
 from moltbot_local.home import Home, HomeInUse, default_home, write_private
@@ -23,9 +27,10 @@ from moltbot_local.manifests import (
     read_manifests,
     read_person,
 )
-from moltbot_local.narrate import describe_device, describe_moltbot, describe_secrets
+from moltbot_local.narrate import QUIET, describe_device, describe_moltbot, describe_secrets
+from moltbot_local.own_command import OwnCommand, find_own_command
 from moltbot_local.resources import Resource
-from moltbot_local.up import check_port
+from moltbot_local.up import Teller, check_port
 from tests.local.machine import new_store
 
 
@@ -161,13 +166,74 @@ def test_what_happens_in_plain_words(before: dict[str, Any] | None, after: dict[
 
 def test_a_device_that_asks_is_told_with_the_way_to_approve_it() -> None:
     device = {
-        "metadata": {"name": "ada-abc"},
-        "spec": {"deviceId": "abc", "name": "Firefox\x1b[2J", "platform": "Linux", "request": {"id": "r"}},
+        "metadata": {"name": "ada-9de9349e" + "0" * 56},
+        "spec": {
+            "moltbot": "ada",
+            "deviceId": "9de9349e" + "0" * 56,
+            "name": "Firefox\x1b[2J",
+            "platform": "Linux",
+            "request": {"id": "r"},
+        },
     }
     (words,) = describe_device(None, device, "http://localhost:8081/_admin/")
-    assert "moltbot devices approve ada-abc" in words
+    assert "`moltbot devices approve ada-9de9349e`" in words
+    shown = words.rpartition("approve ")[2].rstrip("`")
+    assert match_devices([device], shown) == [device], "what is shown has to be taken"
     assert "\x1b" not in words
     assert describe_device(device, device, "") == []
+
+
+def test_what_the_model_answered_in_the_last_run_is_not_told_at_the_next_start() -> None:
+    """The key may be another one by then, and nobody has asked with it."""
+    bad = {"type": "ModelReady", "status": "False", "reason": "KeyInvalid", "message": "the key is refused"}
+    missing = {"type": "SecretsReady", "status": "False", "reason": "SecretMissing", "message": "make Secret ada"}
+    left = status("Asleep", conditions=[bad, missing])
+    told = describe_moltbot(None, left, QUIET | {"ModelReady"})
+    assert "SecretsReady: make Secret ada" in told
+    assert not any("key is refused" in sentence for sentence in told)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """With `moltbot` in a virtual environment, as `make run` has it."""
+    directory = tmp_path / "a checkout" / ".venv" / "bin"
+    directory.mkdir(parents=True)
+    for name in ("python", "moltbot"):
+        (directory / name).write_text("#!/bin/sh\n")
+        (directory / name).chmod(0o755)
+    return tmp_path / "a checkout"
+
+
+def test_a_command_that_no_terminal_finds_is_named_by_its_path(checkout: Path, tmp_path: Path) -> None:
+    beside = checkout / ".venv" / "bin"
+    found = find_own_command("/usr/bin:/bin", beside / "python", checkout)
+    assert found.words == ".venv/bin/moltbot"
+    # what is printed is what a shell takes
+    shell = subprocess.run(["sh", "-c", f"{found.export}; command -v moltbot"], capture_output=True, text=True, check=True)
+    assert shell.stdout.strip() == str(beside / "moltbot")
+    elsewhere = find_own_command(None, beside / "python", tmp_path / "elsewhere")
+    assert shlex.split(elsewhere.words) == [str(beside / "moltbot")]
+
+
+def test_a_command_that_is_on_the_path_is_called_by_its_name(checkout: Path, tmp_path: Path) -> None:
+    beside = checkout / ".venv" / "bin"
+    assert find_own_command(str(beside), beside / "python", checkout) == OwnCommand()
+    linked = tmp_path / "bin"
+    linked.mkdir()
+    (linked / "moltbot").symlink_to(beside / "moltbot")
+    assert find_own_command(str(linked), beside / "python", checkout) == OwnCommand()
+    assert find_own_command("/usr/bin", tmp_path / "python", checkout) == OwnCommand(), "there is none beside it"
+
+
+def test_the_start_says_once_how_the_command_is_found(checkout: Path) -> None:
+    out = io.StringIO()
+    own = find_own_command("/usr/bin", checkout / ".venv" / "bin" / "python", checkout)
+    Teller(out, own).links({"default/ada": "http://a", "admin": "http://b"}, Path("kubeconfig"), 1.0)
+    assert out.getvalue().count("export PATH=") == 1
+    assert ".venv/bin/moltbot devices list" in out.getvalue()
+    out = io.StringIO()
+    Teller(out, OwnCommand()).links({"default/ada": "http://a", "admin": "http://b"}, Path("kubeconfig"), 1.0)
+    assert "export PATH=" not in out.getvalue()
 
 
 def test_links_appear_only_when_they_would_work() -> None:

@@ -77,6 +77,15 @@ async def test_public_administration_is_the_same_403_page_everywhere(world: Worl
     assert "kubectl moltbot admin" in pages.pop()
 
 
+@pytest.mark.parametrize(("settings", "command"), [({}, "kubectl moltbot"), ({"on_cluster": False}, "moltbot")], ids=["cluster", "up"])
+async def test_pages_name_the_command_that_works(tmp_path: Path, settings: dict[str, Any], command: str) -> None:
+    """Without a cluster `kubectl moltbot` would ask the cluster that `kubectl` is set to."""
+    async with running_router(tmp_path, **settings) as world:
+        for path, name in (("/", "token NAME"), ("/_admin/", "admin")):
+            text = await (await world.get(path, headers=NAVIGATION)).text()
+            assert f"<code>{command} {name}</code>" in text
+
+
 @pytest.mark.parametrize("path", ["/", "/api/status", "/api/events", "/anything", "/v1/models"])
 async def test_without_a_credential_every_host_is_the_same_401(world: World, path: str) -> None:
     bodies = set()

@@ -141,7 +141,19 @@ async def test_memory_without_a_bucket_is_a_note_and_no_problem(router: FakeRout
     backups = visitor.page.get_by_role("region", name="Conditions").get_by_role("listitem").filter(has_text="Backups")
     await expect(backups).to_have_class("calm")
     await expect(backups).to_contain_text("Note: Backups")
-    await expect(visitor.page.get_by_test_id("last-backup")).to_contain_text("No bucket is set")
+    await expect(visitor.page.get_by_test_id("last-backup")).to_contain_text("No bucket is set, so nothing is backed up.")
+    button = visitor.page.get_by_role("button", name="Backup now")
+    await expect(button).to_be_disabled()
+    await expect(button).to_have_attribute("title", "There is no bucket to back up to: name one in persistence.bucket.")
+    await visitor.accessible("admin-no-bucket")
+
+
+async def test_a_bucket_that_was_taken_out_is_backed_up_to_no_more(router: FakeRouter, visitor: Visitor, ada: Document) -> None:
+    """What is told of the last backup stays."""
+    ada["status"]["conditions"][-1] = samples.condition("BackupReady", "False", "NotConfigured", "No bucket is set.")
+    await enter(router, visitor)
+    await expect(visitor.page.get_by_test_id("last-backup")).to_contain_text("No bucket is set any more, so nothing is backed up.")
+    await expect(visitor.page.get_by_role("button", name="Backup now")).to_be_disabled()
 
 
 async def test_bad_conditions_come_first_with_reason_and_remedy(router: FakeRouter, visitor: Visitor, ada: Document) -> None:

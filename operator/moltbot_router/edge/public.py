@@ -71,6 +71,7 @@ class PublicServices:
     ready: Callable[[], bool]
     trusted: tuple[Network, ...]
     admin_url: str | None
+    command: str  # how a person calls `moltbot`
 
 
 class PublicEdge:
@@ -242,7 +243,7 @@ class PublicEdge:
             reason = "That is not this assistant's gateway token."
             if is_json:
                 return json_error(401, "unauthorized", reason)
-            return page(401, token_page(reason=reason, next_path=safe_next(next_path), insecure=_is_exposed(origin)))
+            return page(401, self._token_page(origin, reason, next_path))
         self._s.limit.forget(origin.address)
         headers = {"Cache-Control": "no-store"}
         if is_json:
@@ -275,8 +276,11 @@ class PublicEdge:
         if wants_html(request.method, request.headers):
             reason = "That is not this assistant's gateway token." if wrong else ""
             next_path = "/" + upstream_like(request.raw_path)
-            return page(401, token_page(reason=reason, next_path=safe_next(next_path), insecure=_is_exposed(origin)), headers)
+            return page(401, self._token_page(origin, reason, next_path), headers)
         return json_error(401, "unauthorized", "the gateway token is missing or wrong", headers)
+
+    def _token_page(self, origin: Origin, reason: str, next_path: str) -> str:
+        return token_page(reason=reason, next_path=safe_next(next_path), insecure=_is_exposed(origin), command=self._s.command)
 
     def _blocked(self, request: web.BaseRequest, seconds: float) -> web.Response:
         self._s.metrics.answered("blocked")
@@ -293,8 +297,8 @@ class PublicEdge:
 
     def _administration_elsewhere(self, request: web.BaseRequest) -> web.Response:
         if wants_html(request.method, request.headers):
-            return page(403, admin_page_elsewhere())
-        return json_error(403, "forbidden", "the administration is not served here: run kubectl moltbot admin")
+            return page(403, admin_page_elsewhere(self._s.command))
+        return json_error(403, "forbidden", f"the administration is not served here: run {self._s.command} admin")
 
 
 def upstream_like(raw_path: str) -> str:

@@ -75,7 +75,7 @@ export function Backups({ moltbot }: { moltbot: Moltbot }) {
       id="backups"
       title="Backups"
       aside={
-        <Act id="backup" kind="small" onAct={() => void backUp()}>
+        <Act id="backup" kind="small" onAct={() => void backUp()} isOff={hasNoBucket} whyOff="There is no bucket to back up to: name one in persistence.bucket.">
           <Icon name="backup" size={18} />
           Backup now
         </Act>
@@ -86,11 +86,11 @@ export function Backups({ moltbot }: { moltbot: Moltbot }) {
           <Ago at={lastBackup?.at} never="Never" />
         </strong>
         <span class="muted small">
-          {lastBackup === undefined
-            ? hasNoBucket
-              ? "No bucket is set, so nothing is backed up."
-              : "No backup has been verified yet."
-            : `last found equal to the bucket${lastBackup.bytes === undefined ? "" : ` · ${bytesWords(lastBackup.bytes)}`}`}
+          {hasNoBucket
+            ? `No bucket is set${lastBackup === undefined ? "" : " any more"}, so nothing is backed up.`
+            : lastBackup === undefined
+              ? "No backup has been verified yet."
+              : `last found equal to the bucket${lastBackup.bytes === undefined ? "" : ` · ${bytesWords(lastBackup.bytes)}`}`}
         </span>
       </p>
       {isUnderWay && (

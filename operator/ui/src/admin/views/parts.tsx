@@ -27,13 +27,15 @@ interface ActProps {
   kind?: string;
   label?: string;
   isOff?: boolean;
+  /** Why it is off, for whoever points at it. */
+  whyOff?: string;
 }
 
 /** A button for something that takes a moment: it waits, and says so, while it is under way. */
-export function Act({ id, onAct, children, kind = "", label, isOff = false }: ActProps) {
+export function Act({ id, onAct, children, kind = "", label, isOff = false, whyOff }: ActProps) {
   const isBusy = busy.value.has(id);
   return (
-    <button type="button" class={`button ${kind}`} onClick={onAct} disabled={isBusy || isOff} aria-busy={isBusy} aria-label={label}>
+    <button type="button" class={`button ${kind}`} onClick={onAct} disabled={isBusy || isOff} aria-busy={isBusy} aria-label={label} title={isOff ? whyOff : undefined}>
       {children}
     </button>
   );
