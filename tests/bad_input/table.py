@@ -823,7 +823,8 @@ CLUSTER = (
         scene=Scene.ASLEEP,
         told=(Answers(401, ("That is not this assistant&#x27;s gateway token.", "moltbot token NAME"), token="wrong"),),
         runs=True,
-        mend="Read the token with `kubectl moltbot token NAME` (without a cluster `moltbot token NAME`). Nothing wakes by a wrong one, and unknown hosts look the same.",
+        mend="Read the token with `kubectl moltbot token NAME` (without a cluster `moltbot token NAME`). Nothing wakes by a wrong one, and "
+        "unknown hosts look the same.",
     ),
 )
 
