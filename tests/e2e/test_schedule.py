@@ -14,8 +14,9 @@ from tests.fakes.gateway_client import MAIN, SealedClient, text_of
 
 # It sleeps for at least a minute of these: a due time nearer than that keeps it awake.
 AHEAD_SECONDS = 100
-# A wake begins 5 s ahead or more; the machine under a full run of tests is slow.
-LATE_SECONDS = 15.0
+# A wake begins 5 s ahead or more and takes 2. Now and then the API server refuses the kubelet the claim of a pod that it was just given
+# (kubernetes/kubernetes#113429), and the kubelet asks again 10 to 15 s later.
+LATE_SECONDS = 30.0
 
 
 @dataclass
@@ -109,4 +110,3 @@ async def test_a_job_due_while_it_sleeps_wakes_it_and_runs_once(place: Place) ->
             assert 0 <= job.late < LATE_SECONDS
         assert brief.session.startswith("agent:main:cron:")
         assert asked(fake, "Tell me what is on today.") == asked(fake, "Water the plants") == 1
-        print("XXX late", brief.late, plants.late)
