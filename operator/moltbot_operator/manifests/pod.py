@@ -44,7 +44,8 @@ GRACE_SECONDS = 150
 FLUSH_SECONDS_EPHEMERAL = 110
 FLUSH_SECONDS_VOLUME = 10
 TMP_BYTES = "256Mi"
-GATEWAY_REQUESTS = {"cpu": "50m", "memory": "128Mi"}
+# The gateway after a turn with a provider (110 MiB, 150 at most) and the process of its tools (20).
+GATEWAY_REQUESTS = {"cpu": "50m", "memory": "192Mi"}
 STATE_REQUESTS = {"cpu": "10m", "memory": "48Mi"}
 # Keys of Secret `<name>-model`, each of them there or not.
 MODEL_VARIABLES = (
