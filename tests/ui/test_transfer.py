@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from playwright.async_api import expect
@@ -33,8 +34,8 @@ async def test_chat_is_saved_as_a_file_and_opened_again(router: FakeRouter, visi
     async with page.expect_file_chooser() as choosing:
         await page.get_by_role("menuitem", name="Open a saved chat").click()
     await (await choosing.value).set_files(path)
+    await expect(page).to_have_url(re.compile("imported"))
     await expect(visitor.log.get_by_text("In the blue flowerpot.")).to_be_visible()
-    assert "imported" in page.url
 
 
 async def test_what_is_no_saved_chat_is_told(router: FakeRouter, visitor: Visitor, tmp_path: Path) -> None:
