@@ -5,11 +5,13 @@ Exit codes: 0 ended in order, 2 the settings cannot be used (the reason is one l
 
 from __future__ import annotations
 
+import moltbot_gateway.without_collector  # noqa: F401 - before everything
 import moltbot_trust.without_cryptography  # noqa: F401 - before anything that imports PyJWT
 
 # isort: split
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -30,6 +32,8 @@ log = get_logger("moltbot_gateway")
 
 
 def main() -> int:
+    gc.freeze()
+    gc.enable()
     began = started_at()
     given = Given(person_environment.take(os.environ))
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from moltbot_gateway.chat.calls import Calls
-from moltbot_gateway.chat.context import MAX_MESSAGES, build_context, estimate_tokens
+from moltbot_gateway.chat.context import MAX_MESSAGES, build_context, count_messages, estimate_tokens
 from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.models.base import Completed, Model, ModelFacts, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Turn, said
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure
@@ -22,7 +22,8 @@ from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_gateway.compaction")
 
-# Parts of the model's window: beyond the first it is time, of the second what is newest stays word for word.
+# Parts of the model's window: beyond the first it is time, of the second what is newest stays word for word. The same parts of the messages
+# that are read at most: beyond those the oldest would fall away unsaid, and with them, at every message, the provider's cache.
 DUE, KEPT = 0.75, 0.15
 # Of a transcript that is summarised: characters of one tool result, and of all (a part of the window).
 RESULT_SHOWN = 600
@@ -64,7 +65,9 @@ class Compaction:
         self._settings = settings
 
     def is_due(self, request: ModelRequest) -> bool:
-        """Whether what is about to be sent comes near the model's window."""
+        """Whether what is about to be sent comes near the model's window, or near the messages that are read at most."""
+        if count_messages(request.turns) > MAX_MESSAGES * DUE:
+            return True
         fixed = sum(len(part) for part in request.system) + sum(
             len(str(tool.input_schema)) + len(tool.description) for tool in request.tools
         )
@@ -149,14 +152,15 @@ class Compaction:
 
 
 def _older(messages: Sequence[Message], keep_run: str | None, keep_tokens: int) -> list[Message]:
-    """What is summarised: all before the newest messages that fit `keep_tokens`; the cut is in front of a person's message."""
+    """What is summarised: all before the newest messages that fit `keep_tokens` and are not too many; the cut is in front of a person's
+    message."""
     end = len(messages)
     if keep_run is not None:
         end = next((index for index, message in enumerate(messages) if message.run_id == keep_run), end)
     cut, tokens = end, estimate_tokens(build_context(messages[end:], {}, run_id=keep_run or ""))
     for index in range(end - 1, -1, -1):
         tokens += max(1, len(messages[index].text) // 4)
-        if tokens > keep_tokens:
+        if tokens > keep_tokens or end - index > MAX_MESSAGES * KEPT:
             break
         if messages[index].role == "user":
             cut = index

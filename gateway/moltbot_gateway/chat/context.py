@@ -112,6 +112,11 @@ def _pair(turns: Sequence[Turn]) -> list[Turn]:
     return paired
 
 
+def count_messages(turns: Sequence[Turn]) -> int:
+    """Of which the turns were built: each result of a step is a message of its own."""
+    return sum(sum(isinstance(block, ToolResult) for block in turn.blocks) or 1 for turn in turns)
+
+
 def estimate_tokens(turns: Sequence[Turn]) -> int:
     """Roughly, for a decision and never for a bill: four characters a token, 1,500 a picture or page."""
     characters, pictures = 0, 0
