@@ -35,6 +35,8 @@ ANNOTATION_CERTIFICATE = "moltbot.dev/certificate"
 ANNOTATION_SECRETS = "moltbot.dev/secrets"
 # on the pod template: hash of the ConfigMap NAME-agent, so that a change of it is a changed template
 ANNOTATION_AGENT = "moltbot.dev/agent"
+# on the pod template: keyed hash of how the model is reached, so that what a pod says of the model can be told from what another one said
+ANNOTATION_MODEL = "moltbot.dev/model"
 # on the pod template: a fingerprint for each job's time, in words with spaces between; `-`: there is none
 ANNOTATION_JOBS = "moltbot.dev/jobs"
 # on the pod template: hash of what a person chose (spec, Secrets), so that an upgrade of ours can be told from a change of theirs

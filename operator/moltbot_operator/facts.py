@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from moltbot_api.model import parse_time
-from moltbot_api.names import ANNOTATION_CERTIFICATE, ANNOTATION_INPUTS, ANNOTATION_JOBS, LABEL_MANAGED_BY, MANAGED_BY
+from moltbot_api.names import ANNOTATION_CERTIFICATE, ANNOTATION_INPUTS, ANNOTATION_JOBS, ANNOTATION_MODEL, LABEL_MANAGED_BY, MANAGED_BY
 from moltbot_api.status import MoltbotStatus
 from moltbot_kube import Object
 from moltbot_operator.lifecycle import status as life
@@ -25,15 +25,16 @@ def statefulset_facts(obj: Object) -> StatefulSetFacts:
     """Of a StatefulSet of ours."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     looked_at = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
-    template = (spec.get("template") or {}).get("metadata") or {}
+    annotations = ((spec.get("template") or {}).get("metadata") or {}).get("annotations") or {}
     return StatefulSetFacts(
         uid=str(metadata["uid"]),
         resource_version=str(metadata["resourceVersion"]),
         replicas=int(spec.get("replicas") or 0),
         hashed=hash_annotation(obj) is not None,
         revision=str(status["updateRevision"]) if looked_at and status.get("updateRevision") else None,
-        inputs=(template.get("annotations") or {}).get(ANNOTATION_INPUTS),
-        jobs=read_jobs_annotation((template.get("annotations") or {}).get(ANNOTATION_JOBS)),
+        inputs=annotations.get(ANNOTATION_INPUTS),
+        model=annotations.get(ANNOTATION_MODEL),
+        jobs=read_jobs_annotation(annotations.get(ANNOTATION_JOBS)),
     )
 
 
@@ -55,6 +56,7 @@ def pod_facts(obj: Object) -> PodFacts:
         deletion_at=parse_time(metadata.get("deletionTimestamp")),
         revision=labels.get("controller-revision-hash"),
         inputs=annotations.get(ANNOTATION_INPUTS),
+        model=annotations.get(ANNOTATION_MODEL),
         jobs=read_jobs_annotation(annotations.get(ANNOTATION_JOBS)),
         node=spec.get("nodeName"),
         certificate=annotations.get(ANNOTATION_CERTIFICATE),

@@ -102,6 +102,7 @@ class Family:
             fingerprint="",
             secrets_hash="",
             inputs_hash="",
+            model_hash="",
             recorded=recorded,
             agent=effective.agent,
         )
@@ -227,6 +228,7 @@ class Family:
             fingerprint=fingerprint,
             secrets_hash=keys.keyed_hash(values),
             inputs_hash=keys.keyed_hash(chosen),
+            model_hash=keys.keyed_hash([plan.model.adapter.value, plan.model.name, values["model"]])[:16],
             bucket_revision=revision,
         )
 

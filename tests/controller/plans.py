@@ -99,6 +99,7 @@ def make_plan(
         "fingerprint": "f" * 64,
         "secrets_hash": "5" * 64,
         "inputs_hash": "1" * 64,
+        "model_hash": "e" * 16,
         "bucket_revision": "b" * 16 if effective.bucket else "",
     }
     return Plan(**(values | changes))

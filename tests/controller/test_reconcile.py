@@ -144,7 +144,11 @@ async def test_a_changed_secret_changes_the_template(cluster: Cluster) -> None:
         )
         assert await cluster.secret_text("ada-model", "MOLTBOT_MODEL_API_KEY") == "sk-2"
         changed = await template_of(cluster)
-        assert {key for key, value in changed.items() if template[key] != value} == {"moltbot.dev/secrets", "moltbot.dev/inputs"}
+        assert {key for key, value in changed.items() if template.get(key) != value} == {
+            "moltbot.dev/secrets",
+            "moltbot.dev/inputs",
+            "moltbot.dev/model",
+        }
         await run.quiet()
 
 

@@ -25,7 +25,7 @@ from moltbot_operator.lifecycle.status import (
 )
 from moltbot_operator.lifecycle.telling import Facts, compose_status, decide_history, decide_usage
 from moltbot_operator.lifecycle.wake import Rest, WakeCause, decide_wake
-from tests.lifecycle.examples import ASLEEP, ASLEEP_SET, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, RESTORING, WATCH, ago, view
+from tests.lifecycle.examples import ASLEEP, ASLEEP_SET, AWAKE, NOTHING_ASKED, NOW, OPEN, POD, RESTORING, STATEFULSET, WATCH, ago, view
 
 SNAPSHOT = SnapshotReport("snap-4", ago(20), 100, 2, "l-1", 4, "snap-3", True)
 
@@ -70,6 +70,36 @@ def test_it_is_woken_for_a_new_job_once_and_the_reason_is_told() -> None:
     opened = compose(replace(AWAKE, pod=replace(POD, jobs=("brief", "weekly")), status=woken), replace(OPEN, opened_at=ago(1)))
     assert opened.last_wake is not None
     assert opened.last_wake.reason == "schedule"
+
+
+def test_what_a_pod_with_the_old_key_says_of_the_model_is_no_longer_so() -> None:
+    """It runs a little longer, and goes on saying it; its successor says nothing of the model before it has asked."""
+    refused = replace(OPEN, conditions=(ReportedCondition("ModelReady", False, "ModelAuthenticationFailed", "wrong key"),))
+    statefulset = replace(STATEFULSET, model="key-1")
+    before = compose(replace(AWAKE, statefulset=statefulset, pod=replace(POD, model="key-1")), refused)
+    assert _model(before) == Reason.MODEL_AUTHENTICATION
+    changed = replace(AWAKE, statefulset=replace(statefulset, model="key-2"), pod=replace(POD, model="key-1"), status=before)
+    while_it_runs = compose(changed, refused)
+    assert _model(while_it_runs) is None
+    successor = replace(changed, pod=replace(POD, uid="p-2", model="key-2"), status=while_it_runs)
+    opened = compose(successor, replace(OPEN, pod_uid="p-2"))
+    assert opened.instance == "p-2"
+    assert _model(opened) is None
+    answered = replace(OPEN, pod_uid="p-2", conditions=(ReportedCondition("ModelReady", True, "Answered", ""),))
+    assert _model(compose(replace(successor, status=opened), answered)) == Reason.ANSWERED
+
+
+def test_what_the_last_pod_said_of_the_same_model_stands() -> None:
+    refused = replace(OPEN, conditions=(ReportedCondition("ModelReady", False, "ModelAuthenticationFailed", "wrong key"),))
+    statefulset = replace(STATEFULSET, model="key-1")
+    before = compose(replace(AWAKE, statefulset=statefulset, pod=replace(POD, model="key-1")), refused)
+    again = compose(replace(AWAKE, statefulset=statefulset, pod=replace(POD, uid="p-2", model="key-1"), status=before))
+    assert _model(again) == Reason.MODEL_AUTHENTICATION
+
+
+def _model(status: LifecycleStatus) -> Reason | None:
+    found = status.condition(ConditionType.MODEL_READY)
+    return found.reason if found is not None else None
 
 
 def test_a_wake_is_told_once_by_our_own_clock() -> None:

@@ -67,6 +67,7 @@ class StatefulSetFacts:
 
     `hashed`: it bears our hash annotation, so its template is whole (rule 2: nobody writes 1 before). `revision`: `status.updateRevision`,
     `None` while the controller has not looked at the present template (`observedGeneration` behind `generation`).
+    `model`: hash of how a pod of this template reaches the model; `None`: not known.
     `jobs`: a fingerprint for each job's time that a pod of this template reads (`agent_schedule.fingerprints`); `None`: not known.
     `inputs`: hash of what a person chose among all that shapes the template (spec, Secrets' values), from the template's annotation; a pod
     whose `inputs` differ is out of date by a person's doing, one that differs in revision only by ours. `None`: not known.
@@ -78,6 +79,7 @@ class StatefulSetFacts:
     hashed: bool
     revision: str | None = None
     inputs: str | None = None
+    model: str | None = None
     jobs: tuple[str, ...] | None = None
 
 
@@ -109,6 +111,7 @@ class PodFacts:
     deletion_at: datetime | None = None
     revision: str | None = None
     inputs: str | None = None
+    model: str | None = None
     jobs: tuple[str, ...] | None = None
     node: str | None = None
     certificate: str | None = None

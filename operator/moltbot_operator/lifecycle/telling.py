@@ -165,9 +165,20 @@ def _conditions(view: View, told: Told) -> tuple[Condition, ...]:
         found = _reported(condition)
         if found is not None:
             said[found[0]] = found[1]
+    if _asks_another_model(view.observed):
+        said.pop(ConditionType.MODEL_READY, None)
     return tuple(
         decide_condition(status.condition(type_), type_, says, view.observed.moltbot.generation, view.now) for type_, says in said.items()
     )
+
+
+def _asks_another_model(observed: Observed) -> bool:
+    """Whether the pod still has another key, address or model than the next one will: what it says of it is not so any more, and until
+    the next one has asked nothing is known."""
+    pod, statefulset = observed.pod, observed.statefulset
+    if pod is None or statefulset is None or pod.model is None or statefulset.model is None:
+        return False
+    return pod.model != statefulset.model
 
 
 def _reported(condition: ReportedCondition) -> tuple[ConditionType, Says] | None:

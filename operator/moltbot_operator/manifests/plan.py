@@ -70,6 +70,7 @@ class Plan:
     fingerprint: str
     secrets_hash: str
     inputs_hash: str
+    model_hash: str
     recorded: RecordedState = RecordedState()
     bucket_revision: str = ""  # keyed hash of the bucket's place and keys; "" without a bucket
     awake: bool = False

@@ -12,6 +12,7 @@ from moltbot_api.names import (
     ANNOTATION_CERTIFICATE,
     ANNOTATION_INPUTS,
     ANNOTATION_JOBS,
+    ANNOTATION_MODEL,
     ANNOTATION_SECRETS,
     COMPONENT_GATEWAY,
     CONTAINER_GATEWAY,
@@ -64,6 +65,7 @@ def build_pod_template(plan: Plan) -> Manifest:
         ANNOTATION_CERTIFICATE: plan.fingerprint,
         ANNOTATION_SECRETS: plan.secrets_hash,
         ANNOTATION_AGENT: agent_hash(plan.agent),
+        ANNOTATION_MODEL: plan.model_hash,
         ANNOTATION_JOBS: build_jobs_annotation(plan.agent),
         ANNOTATION_INPUTS: plan.inputs_hash,
     }
