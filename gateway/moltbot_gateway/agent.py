@@ -18,7 +18,7 @@ from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.agent_config import AgentConfig, Confinement
 from moltbot_gateway.chat.asking import Asking
 from moltbot_gateway.chat.calls import Calls
-from moltbot_gateway.chat.compaction import Compaction, CompactionSettings, only_files
+from moltbot_gateway.chat.compaction import KEPT_IF_ASKED, Compaction, CompactionSettings, only_files
 from moltbot_gateway.chat.ending import Answering, Endings
 from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.chat.requests import Requests, RequestSettings
@@ -209,7 +209,8 @@ class Agent:
 
     async def compact(self, session: Session) -> bool:
         """Because a person wants it; as `Compaction.compact`."""
-        return await self.compaction.compact(session, request=await self.requests.as_it_stands(session))
+        request = await self.requests.as_it_stands(session)
+        return await self.compaction.compact(session, keep_tokens=KEPT_IF_ASKED, request=request)
 
     def skill_path(self, name: str) -> str | None:
         skill = self.workspace.skills.find(name)

@@ -28,7 +28,8 @@ class Call:
 @dataclass(frozen=True)
 class Plan:
     """An answer. `said` stands before the calls, `text` after them or alone. `break_after` words it breaks off in the way `break_how` says
-    (or with that text); `cut_call`: the last call's input ends in the middle."""
+    (or with that text); `cut_call`: the last call's input ends in the middle; `hold_in`: it stalls in the middle of the "thought", or of
+    the first "call"."""
 
     text: str = ""
     stop_reason: str = ""
@@ -40,6 +41,7 @@ class Plan:
     break_after: int | None = None
     break_how: str = "end"
     cut_call: bool = False
+    hold_in: str = ""
     before_text: str | None = None
     stops: bool = False
     head_pause: bool = False

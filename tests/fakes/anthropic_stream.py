@@ -41,7 +41,9 @@ async def events_of(writing: Writing, *, hold: float, word_pause: float) -> Asyn
         if plan.stops:
             return
     if thinks(body):
-        for item in _thought(writing):
+        for number, item in enumerate(_thought(writing)):
+            if plan.hold_in == "thought" and number == 2:
+                await asyncio.sleep(hold)
             yield item
     yield sse("ping", {"type": "ping"})
     for text in filter(None, (plan.said, "" if plan.calls else plan.text)):
@@ -54,7 +56,9 @@ async def events_of(writing: Writing, *, hold: float, word_pause: float) -> Asyn
     for number, call in enumerate(plan.calls):
         written = call.input if isinstance(call.input, str) else json.dumps(call.input)
         cut = plan.cut_call and number == len(plan.calls) - 1
-        for item in _call(writing, call.name, written, cut=cut):
+        for position, item in enumerate(_call(writing, call.name, written, cut=cut)):
+            if plan.hold_in == "call" and position == 3:
+                await asyncio.sleep(hold)
             yield item
     if plan.reason == "pause_turn":
         writing.given.pause(writing.blocks)

@@ -27,7 +27,8 @@ from moltbot_trust.tls import fingerprint_of
 
 ADMIN = Seal("a" * 64, "operator", (Scope.ADMIN,), 1, "test device")
 MAIN = "agent:main:main"
-PATIENCE = 20.0
+# Seconds; long, for machines that have much else to do: what takes too long says so itself.
+PATIENCE = 60.0
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from moltbot_gateway.chat.calls import Calls
-from moltbot_gateway.chat.context import MAX_MESSAGES, build_context, count_messages, estimate_tokens
+from moltbot_gateway.chat.context import MAX_MESSAGES, build_context, count_messages, estimate_tokens, guess_tokens
 from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.models.base import Completed, Model, ModelFacts, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Turn, said
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure
@@ -25,6 +25,8 @@ log = get_logger("moltbot_gateway.compaction")
 # Parts of the model's window: beyond the first it is time, of the second what is newest stays word for word. The same parts of the messages
 # that are read at most: beyond those the oldest would fall away unsaid, and with them, at every message, the provider's cache.
 DUE, KEPT = 0.75, 0.15
+# Tokens, instead of the second: where a person asks for it; and where the provider found no room, so that our guesses are no good.
+KEPT_IF_ASKED, KEPT_IF_FULL = 1_000, 0
 # Of a transcript that is summarised: characters of one tool result, and of all (a part of the window).
 RESULT_SHOWN = 600
 TRANSCRIPT = 0.6
@@ -74,9 +76,12 @@ class Compaction:
         window = self._settings.facts(request.model).context_tokens
         return estimate_tokens(request.turns) + fixed // 4 > window * DUE
 
-    async def compact(self, session: Session, *, keep_run: str | None = None, request: ModelRequest | None = None) -> bool:
-        """Summarise all but the newest part (`keep_run` and what follows it always stays). `request`: the one that did not fit; with it the
-        memory is written first. False: there is nothing to summarise. Raises ModelFailure; safe to cancel."""
+    async def compact(
+        self, session: Session, *, keep_tokens: int | None = None, keep_run: str | None = None, request: ModelRequest | None = None
+    ) -> bool:
+        """Summarise all but the newest part: `keep_tokens`, by default a part of the window (`keep_run` and what follows it always stays).
+        `request`: as the model would be asked now; with it the memory is written first. False: there is nothing to summarise. Raises
+        ModelFailure; safe to cancel."""
         await self._ledger.check()
         model = session.model or self._settings.default_model
         window = self._settings.facts(model).context_tokens
@@ -86,7 +91,7 @@ class Compaction:
             return summary, conversations.list_messages(db, session, limit=MAX_MESSAGES, after_id=upto)
 
         summary, messages = await self._database.read(read)
-        older = _older(messages, keep_run, int(window * KEPT))
+        older = _older(messages, keep_run, int(window * KEPT) if keep_tokens is None else keep_tokens)
         if not older:
             return False
         if request is not None:
@@ -159,7 +164,7 @@ def _older(messages: Sequence[Message], keep_run: str | None, keep_tokens: int) 
         end = next((index for index, message in enumerate(messages) if message.run_id == keep_run), end)
     cut, tokens = end, estimate_tokens(build_context(messages[end:], {}, run_id=keep_run or ""))
     for index in range(end - 1, -1, -1):
-        tokens += max(1, len(messages[index].text) // 4)
+        tokens += max(1, guess_tokens(messages[index].text))
         if tokens > keep_tokens or end - index > MAX_MESSAGES * KEPT:
             break
         if messages[index].role == "user":

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from moltbot_gateway.chat.blocks import from_wire
-from moltbot_gateway.models.base import Block, Text, ToolResult, ToolUse, Turn
+from moltbot_gateway.models.base import Block, Text, Thinking, ToolResult, ToolUse, Turn
 from moltbot_gateway.models.failure import ErrorKind
 from moltbot_gateway.store.media import StoredMedia
 from moltbot_gateway.store.records import Message
@@ -117,19 +117,26 @@ def count_messages(turns: Sequence[Turn]) -> int:
     return sum(sum(isinstance(block, ToolResult) for block in turn.blocks) or 1 for turn in turns)
 
 
+def guess_tokens(text: str) -> int:
+    """Four bytes a token: right enough for Latin letters, and for scripts of which one sign is nearly a token."""
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // 4
+
+
 def estimate_tokens(turns: Sequence[Turn]) -> int:
-    """Roughly, for a decision and never for a bill: four characters a token, 1,500 a picture or page."""
-    characters, pictures = 0, 0
+    """Roughly, for a decision and never for a bill; 1,500 a picture or page."""
+    tokens, pictures = 0, 0
     for turn in turns:
         for block in turn.blocks:
             match block:
                 case Text():
-                    characters += len(block.text)
+                    tokens += guess_tokens(block.text)
                 case ToolUse():
-                    characters += len(str(block.input))
+                    tokens += guess_tokens(str(block.input))
                 case ToolResult():
-                    characters += sum(len(part.text) for part in block.content if isinstance(part, Text))
+                    tokens += sum(guess_tokens(part.text) for part in block.content if isinstance(part, Text))
                     pictures += sum(not isinstance(part, Text) for part in block.content)
+                case Thinking():
+                    tokens += guess_tokens(block.text)
                 case _:
                     pictures += 1
-    return characters // 4 + 1500 * pictures
+    return tokens + 1500 * pictures

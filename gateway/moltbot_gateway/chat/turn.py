@@ -20,7 +20,7 @@ from typing import TypeVar
 from moltbot_gateway.chat.active import Active, Ended, Step
 from moltbot_gateway.chat.asking import Asking
 from moltbot_gateway.chat.blocks import from_wire, text_of, to_wire
-from moltbot_gateway.chat.compaction import Compaction
+from moltbot_gateway.chat.compaction import KEPT_IF_FULL, Compaction
 from moltbot_gateway.chat.ending import Endings
 from moltbot_gateway.chat.ledger import Ledger
 from moltbot_gateway.chat.requests import Frame, Requests
@@ -161,7 +161,8 @@ class Turn:
     async def _compact(self, active: Active, session: Session, request: ModelRequest | None = None) -> bool:
         active.telling.status("compacting", "Summarising the conversation so far …")
         active.telling.agent("compaction", {"phase": "start"})
-        work = self._parts.compaction.compact(session, keep_run=active.run.id, request=request)
+        keep = None if request is not None else KEPT_IF_FULL
+        work = self._parts.compaction.compact(session, keep_tokens=keep, keep_run=active.run.id, request=request)
         done = await self._cancellable(active, work)
         active.telling.agent("compaction", {"phase": "end"})
         return done

@@ -10,7 +10,7 @@ from moltbot_gateway.chat.wire import message_to_wire, queued_to_wire
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.methods.context import Context, Handler
 from moltbot_gateway.methods.sessions import agent_row, command_rows, defaults, model_rows, session_row
-from moltbot_gateway.store import conversations, runs
+from moltbot_gateway.store import conversations, runs, usage
 from moltbot_gateway.store.records import Connection, RunStatus, Session
 
 HISTORY_DEFAULT, HISTORY_MAX = 200, 1000
@@ -84,8 +84,9 @@ async def startup(context: Context) -> object:
         raise InvalidRequest("short links are not served; name the session by its key")
     key = context.session_key()
     found = await read_history(context, key)
+    cost = await context.gateway.database.read(lambda db: usage.spent_in(db, key).cost)
     return _history(context, key, found) | {
-        "sessionInfo": session_row(context, found.session, key),
+        "sessionInfo": session_row(context, found.session, key, cost),
         "defaults": defaults(context),
         "agents": agent_row(context),
         "metadata": _metadata(context),

@@ -10,7 +10,7 @@ from moltbot_gateway.chat.wire import message_to_wire
 from moltbot_gateway.errors import GatewayError, InvalidRequest
 from moltbot_gateway.methods.context import Context
 from moltbot_gateway.models.base import THINKING_LEVELS
-from moltbot_gateway.models.failure import ModelFailure
+from moltbot_gateway.models.failure import ErrorKind, ModelFailure
 from moltbot_gateway.store import conversations, runs, usage
 from moltbot_gateway.store.records import Connection, Message, NewRun, RunStatus, Session
 from moltbot_protocol.events import CHAT
@@ -19,6 +19,9 @@ from moltbot_protocol.methods import Scope, has_scope
 Change = Callable[[Connection], object]
 
 CHOICES = {command.name: command.choices for command in COMMANDS}
+CONTINUE = "The answer before was cut off. Go on from where it stopped; look at the present state before you repeat anything."
+# Messages among which the last answer is looked for.
+LOOK_BACK = 50
 # Settings of a conversation that a command sets, by the command's name.
 _SETTINGS = {"queue": "queueMode", "verbose": "verboseLevel", "usage": "responseUsage"}
 
@@ -72,7 +75,8 @@ async def _reply(context: Context, key: str, name: str, argument: str) -> Reply:
             text = "A new conversation. The one before is put away."
             return Reply(text, lambda db: conversations.reset_session(db, key, now), say=argument or None)
         case "continue":
-            return Reply("Use the Continue button, or say “go on”.", say="Go on from where you stopped.")
+            whole = Reply("The last answer is whole: there is nothing to continue.")
+            return Reply("", say=CONTINUE) if await can_go_on(context, key) else whole
         case "model":
             return _model(context, key, session, argument)
         case "think":
@@ -115,6 +119,7 @@ def _think(context: Context, key: str, session: Session | None, argument: str) -
     gateway, now, model = context.gateway, context.gateway.now_ms(), model_of(context, session)
     if not gateway.model.thinks(model):
         return Reply(f"`{model}` has no thinking levels.")
+    argument = argument.lower()
     if argument not in THINKING_LEVELS:
         present = session.thinking if session is not None and session.thinking else gateway.agent_config.thinking or "off"
         return Reply(f"Levels: {', '.join(THINKING_LEVELS)}. Now: {present}.")
@@ -123,10 +128,27 @@ def _think(context: Context, key: str, session: Session | None, argument: str) -
 
 def _setting(context: Context, key: str, session: Session | None, name: str, argument: str) -> Reply:
     setting, choices, now = _SETTINGS[name], CHOICES[name], context.gateway.now_ms()
+    argument = argument.lower()
     if argument not in choices:
         present = (session.settings.get(setting) if session is not None else None) or f"{choices[0]} (the default)"
         return Reply(f"`/{name}` takes one of {', '.join(choices)}. Now: {present}.")
     return Reply(f"{name.capitalize()}: {argument}.", lambda db: conversations.patch_session(db, key, {setting: argument}, now))
+
+
+async def can_go_on(context: Context, key: str) -> bool:
+    """Whether the last answer was cut off. What the gateway said itself since, or the assistant by itself, is no answer; to what the model
+    refused there is nothing to add."""
+
+    def read(db: Connection) -> bool:
+        session = conversations.get_session(db, key)
+        messages = [] if session is None else conversations.list_messages(db, session, limit=LOOK_BACK)
+        apart = ("command", "withdrawn")
+        last = next((m for m in reversed(messages) if m.run_id is not None and not any(m.detail.get(word) for word in apart)), None)
+        if last is None or last.detail.get("errorKind") == ErrorKind.REFUSAL:
+            return False
+        return last.detail.get("stopReason") in ("interrupted", "aborted", "error")
+
+    return await context.gateway.database.read(read)
 
 
 async def _compact(context: Context, session: Session | None) -> str:

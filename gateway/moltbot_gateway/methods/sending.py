@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from moltbot_gateway.chat.attachments import Attached, check_together, read_attachments
 from moltbot_gateway.chat.commands import find_command, is_stop
 from moltbot_gateway.errors import InvalidRequest, Unavailable
-from moltbot_gateway.methods.commands import check_thinking, run_command
+from moltbot_gateway.methods.commands import CONTINUE, can_go_on, check_thinking, run_command
 from moltbot_gateway.methods.context import Context, Handler
-from moltbot_gateway.store import conversations, media
+from moltbot_gateway.store import conversations, media, runs
 from moltbot_gateway.store.records import Connection, NewRun, RunStatus
-
-CONTINUE = "The answer before was cut off. Go on from where it stopped; look at the present state before you repeat anything."
 
 
 async def send(context: Context) -> object:
@@ -82,13 +80,10 @@ async def go_on(context: Context) -> object:
     """An answer that was cut off goes on, with what it had done."""
     context.agent()
     key, run_id = context.session_key(), context.text("idempotencyKey")
-
-    def read(db: Connection) -> bool:
-        session = conversations.get_session(db, key)
-        last = [] if session is None else conversations.list_messages(db, session, limit=1)
-        return bool(last) and last[0].detail.get("stopReason") in ("interrupted", "aborted", "error")
-
-    if not await context.gateway.database.read(read):
+    known = await context.gateway.database.read(lambda db: runs.get_run_status(db, run_id))
+    if known is not None:
+        return {"runId": run_id, "status": status_word(known)}
+    if not await can_go_on(context, key):
         raise InvalidRequest("the last answer is whole: there is nothing to continue")
     known = await context.gateway.turns.accept(NewRun(run_id, key, CONTINUE, _options(context) | {"continue": True}))
     return {"runId": run_id, "status": status_word(known)}
@@ -108,10 +103,11 @@ async def rewind(context: Context) -> object:
     if not context.text("messageId").isdecimal():
         raise InvalidRequest("messageId is the id of a message of this conversation")
     message_id = int(context.text("messageId"))
-    if context.gateway.turns.active_run(key) is not None:
-        raise InvalidRequest("an answer is being written; stop it first")
 
     def write(db: Connection) -> tuple[str, list[Mapping[str, object]]]:
+        # Looked at here: a turn that begins between a look and the write would lose its message.
+        if runs.list_open_runs(db, key):
+            raise InvalidRequest("an answer is being written; stop it first")
         session = conversations.get_session(db, key)
         message = None if session is None else conversations.get_message(db, session, message_id)
         if session is None or message is None or message.role != "user":

@@ -159,14 +159,14 @@ async def describe(context: Context) -> object:
     context.agent()
     key = context.session_key("key")
 
-    def read(db: Connection) -> tuple[Session | None, Message | None, list[Message]]:
-        session = conversations.get_session(db, key)
+    def read(db: Connection) -> tuple[Session | None, Message | None, list[Message], int]:
+        session, cost = conversations.get_session(db, key), usage.spent_in(db, key).cost
         if session is None:
-            return None, None, []
-        return session, conversations.first_message(db, session), conversations.list_messages(db, session, limit=1)
+            return None, None, [], cost
+        return session, conversations.first_message(db, session), conversations.list_messages(db, session, limit=1), cost
 
-    session, first, last = await context.gateway.database.read(read)
-    row = session_row(context, session, key)
+    session, first, last, cost = await context.gateway.database.read(read)
+    row = session_row(context, session, key, cost)
     if context.params.get("includeDerivedTitles") and first is not None:
         row["derivedTitle"] = shorten(first.text)
     if context.params.get("includeLastMessage") and last:
@@ -204,7 +204,8 @@ async def patch(context: Context) -> object:
         await context.gateway.database.write(lambda db: conversations.patch_session(db, key, {"thinking": None}, now))
         raise InvalidRequest(f"{session.model or context.gateway.default_model} has no thinking levels")
     _changed(context, key, "patch")
-    return {"ok": True, "path": "moltbot.sqlite", "key": key, "entry": session_row(context, session, key)}
+    cost = await context.gateway.database.read(lambda db: usage.spent_in(db, key).cost)
+    return {"ok": True, "path": "moltbot.sqlite", "key": key, "entry": session_row(context, session, key, cost)}
 
 
 # What a conversation's settings may be; the first is the default.
@@ -250,7 +251,8 @@ async def reset(context: Context) -> object:
     now = context.gateway.now_ms()
     session = await context.gateway.database.write(lambda db: conversations.reset_session(db, key, now))
     _changed(context, key, "reset")
-    return {"ok": True, "key": key, "entry": session_row(context, session, key)}
+    cost = await context.gateway.database.read(lambda db: usage.spent_in(db, key).cost)
+    return {"ok": True, "key": key, "entry": session_row(context, session, key, cost)}
 
 
 async def delete(context: Context) -> object:
@@ -259,6 +261,7 @@ async def delete(context: Context) -> object:
     if key == MAIN_SESSION:
         raise InvalidRequest("the main session cannot be deleted; sessions.reset begins it anew")
     await context.gateway.turns.abort(key)
+    await context.gateway.turns.quiet(key)  # what it still writes would outlive the conversation
     deleted = await context.gateway.database.write(lambda db: conversations.delete_session(db, key))
     if deleted:
         _changed(context, key, "delete")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 
+from moltbot_gateway.chat.documents import read_document
 from moltbot_gateway.methods.context import Context, Handler, canonical_key
 from moltbot_gateway.store import transfer
 
@@ -19,7 +21,9 @@ async def import_session(context: Context) -> object:
     """Into a conversation of its own; nothing that is here is touched."""
     context.agent()
     key = canonical_key(context.text("key") or f"imported-{uuid.uuid4().hex[:8]}")
-    document, now = context.params.get("document"), context.gateway.now_ms()
+    now = context.gateway.now_ms()
+    # Decoding and checking tens of megabytes is not for the loop that everybody's answers go through.
+    document = await asyncio.to_thread(read_document, context.params.get("document"))
     count = await context.gateway.database.write(lambda db: transfer.import_session(db, key, document, now))
     context.gateway.hub.tell_session_changed({"sessionKey": key, "reason": "import", "ts": now})
     return {"ok": True, "key": key, "messages": count}

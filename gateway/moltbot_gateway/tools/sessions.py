@@ -15,13 +15,15 @@ from moltbot_gateway.store import conversations, usage
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.records import Connection, Message, NewRun, RunStatus, Session
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, failed, object_schema
-from moltbot_gateway.workspace.scopes import subagent_key
+from moltbot_gateway.workspace.scopes import serves_owner, subagent_key
 
 MAX_LISTED = 50
 MAX_SHOWN = 100
 # Seconds a task may take that is waited for; one that takes longer goes on and reports by itself.
 WAIT = 1500.0
 MAX_TASKS = 8
+# Seconds between two tries to stop a task.
+END_POLL = 0.05
 
 
 class Ask(Protocol):
@@ -39,12 +41,14 @@ class _Task:
 
 
 class SessionTools:
-    """`owns`: whether a conversation may be read from the one that calls (its owner's, or itself)."""
+    """Of other conversations only the owner's own ones get to know anything, and only from them are tasks begun."""
 
     def __init__(self, database: Database, ask: Ask, abort: Callable[[str], Awaitable[list[str]]]) -> None:
         self._database, self._ask, self._abort = database, ask, abort
         self._tasks: dict[str, _Task] = {}
         self._announcing: set[asyncio.Task[None]] = set()
+        # Which conversation waits for an answer of which other one: two that wait for each other would do so for ever.
+        self._waits_for: dict[str, str] = {}
 
     def tools(self) -> tuple[Tool, ...]:
         text, number = {"type": "string"}, {"type": "integer", "minimum": 1}
@@ -137,11 +141,28 @@ class SessionTools:
             return failed("That is this conversation: simply answer.")
         if await self._database.read(lambda db: conversations.get_session(db, key)) is None:
             return failed(f"There is no conversation {key[:128]!r}; sessions_list names them.")
-        return _outcome(
-            await self._ask(NewRun(f"send:{call.id}:{uuid.uuid4().hex}", key, call.text("message"), {"announce": call.session_key}))
-        )
+        if self._would_wait_in_a_circle(call.session_key, key):
+            return failed("That conversation waits for the answer of this one: simply answer.")
+        self._waits_for[call.session_key] = key
+        new = NewRun(f"send:{call.id}:{uuid.uuid4().hex}", key, call.text("message"), {"announce": call.session_key})
+        try:
+            async with asyncio.timeout(WAIT):
+                return _outcome(await self._ask(new))
+        except TimeoutError:
+            return failed(f"{key} did not answer within {WAIT / 60:g} minutes; sessions_history shows when it does.")
+        finally:
+            self._waits_for.pop(call.session_key, None)
+
+    def _would_wait_in_a_circle(self, caller: str, target: str) -> bool:
+        seen = set()
+        while target in self._waits_for and target not in seen:
+            seen.add(target)
+            target = self._waits_for[target]
+        return target == caller
 
     async def spawn(self, call: ToolCall) -> ToolOutcome:
+        if not serves_owner(call.session_key):
+            return _private()
         if len(self._tasks) >= MAX_TASKS:
             return failed(f"{MAX_TASKS} tasks run already; wait for one of them.")
         label = call.text("label") or call.text("task")[:60]
@@ -167,12 +188,18 @@ class SessionTools:
         try:
             done, _ = await asyncio.wait({task}, timeout=WAIT)
         except asyncio.CancelledError:
-            await self._abort(key)
+            await self._end(key, task)
             raise
         if not done:
             self._announce_later(key, label, parent, task)
             return ToolOutcome(f"The task {key} still runs; its report comes into this conversation.")
         return _outcome(task.result(), {"key": key, "label": label})
+
+    async def _end(self, key: str, task: asyncio.Task[Ended]) -> None:
+        """Until the task has ended: one that is being accepted just now has nothing yet that could be stopped."""
+        while not task.done():
+            await self._abort(key)
+            await asyncio.wait({task}, timeout=END_POLL)
 
     def _announce_later(self, key: str, label: str, parent: str, task: asyncio.Task[Ended]) -> None:
         announcing = asyncio.create_task(self._announce(key, label, parent, task))
@@ -190,7 +217,7 @@ class SessionTools:
             return ToolOutcome("\n".join(f"{key}: {task.label}" for key, task in mine.items()) or "No task runs.")
         if call.text("key") not in mine:
             return failed("No such task runs; list names them.")
-        await self._abort(call.text("key"))
+        await self._end(call.text("key"), mine[call.text("key")].running)
         return ToolOutcome("It is stopped.")
 
     async def status(self, call: ToolCall) -> ToolOutcome:
