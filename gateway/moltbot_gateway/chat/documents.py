@@ -21,7 +21,9 @@ _LAST_MS = 253_402_300_799_000
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 # What may be said of a message, and of which type it is; anything else is left out.
 _DETAIL: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("provider", "model", "stopReason", "errorMessage", "errorKind", "toolCallId", "toolName", "label", "person"), str),
+    **dict.fromkeys(
+        ("provider", "model", "stopReason", "errorMessage", "errorKind", "toolCallId", "toolName", "label", "person", "describe"), str
+    ),
     **dict.fromkeys(("interrupted", "isError", "command", "withdrawn", "heartbeat", "continue"), bool),
     **dict.fromkeys(("durationMs", "steps"), int),
     **dict.fromkeys(("usage", "details", "delivered"), dict),
