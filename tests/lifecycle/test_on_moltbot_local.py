@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from moltbot_kube import Kube, Object
-from moltbot_kube.resources import MOLTBOTS, PODS, STATEFUL_SETS
+from moltbot_kube.resources import MOLTBOTS, PODS, SECRETS, STATEFUL_SETS
+from tests.fakes.anthropic_api import FakeAnthropic
 from tests.fakes.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
 MANIFESTS = """
@@ -49,6 +50,19 @@ metadata: {name: ada}
 spec:
   sleepAfter: 10s
   model: {name: demo}
+"""
+WITH_A_KEY = """
+apiVersion: v1
+kind: Secret
+metadata: {{name: ada}}
+stringData: {{ANTHROPIC_API_KEY: an-old-key, ANTHROPIC_BASE_URL: "{url}"}}
+---
+apiVersion: moltbot.dev/v1alpha1
+kind: Moltbot
+metadata: {{name: ada}}
+spec:
+  sleepAfter: 30s
+  secretsFrom: [{{name: ada}}]
 """
 # A loaded machine with two cores starts three processes for each wake (seconds).
 PATIENCE = 60.0
@@ -229,3 +243,38 @@ async def test_a_job_that_is_added_while_it_sleeps_is_done_at_its_time(tmp_path:
         assert len(again["jobs"]) == 1
         known = await local.until(is_in("Asleep"), "sleep until the next due time")
         assert known["nextWakeTime"] > known["history"][0]["time"]
+
+
+def says_of_model(status: dict[str, Any]) -> tuple[str, str]:
+    return next(((one["status"], one["reason"]) for one in status.get("conditions") or () if one["type"] == "ModelReady"), ("", ""))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pods are confined there alone")
+@pytest.mark.timeout(300)
+async def test_what_the_model_said_to_the_old_key_is_not_said_of_the_new_one(tmp_path: Path) -> None:
+    """A job asks the model, so that nobody has to."""
+
+    def ask_soon() -> dict[str, str]:
+        moment = datetime.now(UTC) + timedelta(seconds=15)
+        return {"name": f"at-{moment:%H%M%S}", "at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "prompt": "Say hello."}
+
+    fake = FakeAnthropic(api_key="the-new-key")
+    await fake.start()
+    try:
+        async with up(tmp_path / "home", WITH_A_KEY.format(url=fake.url)) as local:
+            first = await local.until(is_in("Awake"), "the first start")
+            assert says_of_model(first) == ("Unknown", "Configured")
+            await local.set(schedule=[ask_soon()])
+            refused = await local.until(lambda status: says_of_model(status)[0] == "False", "the old key is refused")
+            assert says_of_model(refused) == ("False", "ModelAuthenticationFailed")
+
+            await local.kube.patch(SECRETS, "ada", "default", {"stringData": {"ANTHROPIC_API_KEY": "the-new-key"}}, field_manager="test")
+            await local.ask("refresh")
+            again = await local.until(
+                lambda status: is_in("Awake")(status) and status["instance"] != refused["instance"], "a pod with the new key"
+            )
+            assert says_of_model(again) == ("Unknown", "Configured")
+            await local.set(schedule=[ask_soon()])
+            await local.until(lambda status: says_of_model(status)[0] == "True", "the new key is taken")
+    finally:
+        await fake.stop()
