@@ -61,9 +61,8 @@ def _asleep(method: Method, readiness: Readiness, why: Why) -> Routing:
             return Routing(Route.HOLD, method)
         case Asleep.UNAVAILABLE | Asleep.ROUTER:
             # Not woken for a read: an open tab asks for something every few seconds (rule 6).
-            return Routing(
-                Route.REFUSE, error=unavailable(why.message, retry_after_ms=2000, details={"asleep": True, "reason": why.reason})
-            )
+            words = "It is asleep. Looking does not wake it, a message does." if readiness is Readiness.ASLEEP else why.message
+            return Routing(Route.REFUSE, error=unavailable(words, retry_after_ms=2000, details={"asleep": True, "reason": why.reason}))
 
 
 def decide_without_upstream(method: Method, readiness: Readiness, why: Why) -> Routing:
