@@ -65,6 +65,10 @@ def test_nothing_that_can_start_a_second_program_fits_a_star(before: str, specia
         ("exec", "git status", "git status"),
         ("exec", "find . -name x", "find . -name x"),
         ("exec", "python3 -c 'print(1)'", "python3 -c 'print(1)'"),
+        ("exec", "rm -r build/*", ""),
+        ("exec", "rm *", ""),
+        ("exec", "ls *.md", "ls *"),
+        ("exec", "rm *.tmp && ls", "rm *.tmp && ls"),
         ("process", "process write p1 rm", ""),
         ("notes__find", "notes__find {}", "notes__find:*"),
     ],
@@ -73,6 +77,12 @@ def test_what_allow_always_keeps(tool: str, command: str, pattern: str) -> None:
     assert pattern_for(tool, command) == pattern
     if pattern:
         assert find_for(tool, command, [pattern]) == pattern, "what was kept allows the call that was asked for"
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_what_allow_always_keeps_of_no_reader_allows_that_command_alone(command: str, other: str) -> None:
+    kept = pattern_for("exec", f"rm {command}")
+    assert not kept or find_for("exec", f"rm {other}", [kept]) is None or f"rm {other}".strip() == f"rm {command}".strip()
 
 
 def test_a_tool_other_than_exec_is_allowed_by_its_own_name_only() -> None:

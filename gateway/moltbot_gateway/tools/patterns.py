@@ -3,8 +3,9 @@
 A pattern is a command, character for character, or has `*` in it, which stands for any text; ` *` at the end also for nothing. A command
 with a character that lets the shell do more than start one program never fits a `*`: `git *` does not allow `git log; rm -r notes`.
 
-`allow always` keeps the command itself. Only for programs that do nothing but read, whatever they are told, the pattern is wider: `cat *`.
-Not for git or find, which can be told to run others. Whatever is allowed stays inside the confinement; but a program that is driven by
+`allow always` keeps the command itself, and nothing of one that has a `*` of its own: kept, `rm build/*` would allow more than the person
+read. Only for programs that do nothing but read, whatever they are told, the pattern is wider: `cat *`. Not for git or find, which can be
+told to run others. Whatever is allowed stays inside the confinement; but a program that is driven by
 files of the workspace (make, git's hooks) does what those say, and the assistant may write them.
 """
 
@@ -46,7 +47,9 @@ def pattern_for(tool: str, command: str) -> str:
         return f"{tool}:*"
     first = command.split(maxsplit=1)[0] if command.strip() else ""
     simple = _MORE_THAN_ONE_PROGRAM.search(command) is None
-    return f"{first} *" if simple and first in READERS else command.strip()
+    if simple and first in READERS:
+        return f"{first} *"
+    return "" if simple and "*" in command else command.strip()
 
 
 def find_for(tool: str, command: str, patterns: Iterable[str]) -> str | None:
