@@ -87,6 +87,14 @@ async def test_what_a_job_or_a_task_does_for_the_owner_keeps_files_and_programs(
     assert not {"sessions_spawn", "sessions_send", "cron", "message", "subagents"} & _names(task)
 
 
+async def test_what_the_resource_denies_is_offered_to_nobody(fake: FakeAnthropic, tmp_path: Path) -> None:
+    async with on_stage(fake, tmp_path, agent={"deniedTools": ["memory_*", "exec", "fetch"]}) as stage:
+        await stage.client.say("hello")
+        offered = _names(stage.bodies[-1])
+        assert not {"memory_search", "memory_get", "exec"} & offered
+        assert {"read", "process", "web_fetch"} <= offered
+
+
 async def test_context_says_what_that_conversation_is_offered(stage: Stage) -> None:
     assert "exec: " not in await stage.client.say("/context", session=GROUP)
     assert "exec: " in await stage.client.say("/context")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from moltbot_gateway.tools.base import Tool
 
@@ -27,19 +28,23 @@ FOR_GUESTS = frozenset({"web_fetch", "web_search", "session_status"})
 
 
 class Toolbox:
-    """`sources` are asked each time: what they give may grow (a server that came late) and shrink (one that broke)."""
+    """`sources` are asked each time: what they give may grow (a server that came late) and shrink (one that broke). `denied`: names, in
+    which `*` stands for any letters (`mcp_notes_*`: all of a server's)."""
 
     def __init__(self, sources: Sequence[Callable[[], Iterable[Tool]]], denied: Iterable[str] = ()) -> None:
-        self._sources, self._denied = sources, frozenset(denied)
+        self._sources, self._denied = sources, tuple(denied)
 
     def offered(self, kind: Offered = Offered.ALL) -> tuple[Tool, ...]:
         """Sorted by name; of two with one name the first source's."""
         found: dict[str, Tool] = {}
         for source in self._sources:
             for tool in source():
-                if tool.name not in self._denied and is_offered(tool.name, kind):
+                if not self._is_denied(tool.name) and is_offered(tool.name, kind):
                     found.setdefault(tool.name, tool)
         return tuple(found[name] for name in sorted(found))
+
+    def _is_denied(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._denied)
 
 
 def is_offered(name: str, kind: Offered) -> bool:
