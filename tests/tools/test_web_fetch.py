@@ -144,6 +144,20 @@ async def test_json_is_laid_out(site: Site, tool: Tool) -> None:
     assert json.dumps({"a": [1, 2], "b": "ü"}, indent=1, ensure_ascii=False) in (await call(tool, url=f"{site.url}/j")).model
 
 
+async def test_json_that_would_grow_without_end_costs_what_it_is(site: Site, tool: Tool) -> None:
+    deep = 300
+    text = "[" * deep + ",".join(["0"] * 100_000) + "]" * deep
+    site.answers["/j"] = _body(text, "application/json")
+    tracemalloc.start()
+    try:
+        outcome = await call(tool, url=f"{site.url}/j", offset=deep, max_chars=200)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "0,0,0,0" in outcome.model, "in lines it would be a hundred times as long"
+    assert peak < 40 * 2**20
+
+
 async def test_json_nested_past_all_measure_is_text(site: Site, tool: Tool) -> None:
     site.answers["/j"] = _body("[" * 100_000, "application/json")
     assert "[[[[" in (await call(tool, url=f"{site.url}/j")).model

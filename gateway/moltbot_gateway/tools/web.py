@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import codecs
 import json
@@ -22,6 +23,8 @@ DEFAULT_CHARS = 12_000
 MAX_CHARS = 28_000
 MAX_IMAGE = 5 * 2**20
 MAX_PDF = 10 * 2**20
+# Characters of JSON that are put into lines; parsed it takes some thirty times as much memory.
+MAX_INDENTED = 500_000
 
 _TEXTUAL = ("json", "xml", "javascript", "ecmascript", "yaml", "toml", "x-sh", "sql", "graphql", "x-ndjson", "rtf")
 
@@ -106,12 +109,24 @@ async def _text(answer: Answer, *, raw: bool) -> str:
         size = f"more than {len(answer.body)}" if answer.cut else str(len(answer.body))
         raise WebError(f"{answer.url} is {kind or 'of an unknown type'}, {size} bytes, and no text, picture or PDF.")
     text = _decode(answer)
-    if "json" in kind and "ndjson" not in kind and not raw:
-        try:
-            return json.dumps(json.loads(text), indent=1, ensure_ascii=False)
-        except (ValueError, RecursionError):
-            return text
+    if "json" in kind and "ndjson" not in kind and not raw and len(text) <= MAX_INDENTED:
+        return await asyncio.to_thread(_indented, text)
     return text
+
+
+def _indented(text: str) -> str:
+    """JSON in lines, so that a part of it can be read; as it is where it is none, or where lists in lists would make it grow without end."""
+    lines: list[str] = []
+    room = 4 * len(text) + 1000
+    try:
+        for piece in json.JSONEncoder(indent=1, ensure_ascii=False).iterencode(json.loads(text)):
+            lines.append(piece)
+            room -= len(piece)
+            if room < 0:
+                return text
+    except (ValueError, RecursionError):
+        return text
+    return "".join(lines)
 
 
 def _is_text(body: bytes) -> bool:
