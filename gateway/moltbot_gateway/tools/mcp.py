@@ -163,7 +163,7 @@ class McpServers:
             run=run,
             risk=Risk.PROGRAMS if server.config.command else Risk.NETWORK,
             timeout=None,
-            describe=lambda given: f"{server.config.name}: {remote.name} {json.dumps(given, ensure_ascii=False)}"[:500],
+            describe=lambda given: f"{server.config.name}: {remote.name} {json.dumps(given, ensure_ascii=False)}",
         )
 
     async def _call(self, server: _Server, name: str, call: ToolCall) -> ToolOutcome:
