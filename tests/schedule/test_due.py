@@ -126,6 +126,8 @@ def test_cron_expressions(expression: str, expected: list[str]) -> None:
         (ByCron("0 7 * * *", "../../etc/passwd"), "there is no time zone"),
         (ByCron("0 7 * * *", "Qqqqq"), "zones are named as Europe/Berlin"),
         (Every(59_999, 0), "at most once a minute"),
+        (Every(10**18, 0), "more than nine years away"),
+        (Every(60_000, 10**18), "more than nine years away"),
         (At(ms("2026-11-24T07:00Z")), "that time is past (2026-11-24 07:00 UTC)"),
         (At(10**16), "milliseconds since 1970"),
     ],

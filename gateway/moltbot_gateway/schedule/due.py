@@ -68,6 +68,8 @@ def check_timing(timing: Timing, now_ms: int, *, past: bool = False) -> None:
         case At(at_ms) if at_ms <= now_ms and not past:
             when = datetime.fromtimestamp(at_ms / 1000, UTC)
             raise BadSchedule(f"that time is past ({when:%Y-%m-%d %H:%M} UTC)")
+        case Every(every_ms, anchor_ms) if max(every_ms, anchor_ms - now_ms) > FURTHEST_MS:
+            raise BadSchedule("that is more than nine years away; everyMs is in milliseconds, anchorMs in milliseconds since 1970")
         case Every(every_ms) if every_ms < LEAST_EVERY_MS:
             raise BadSchedule("a job runs at most once a minute (everyMs is at least 60000)")
         case ByCron(expression) if next_due(timing, now_ms) is None:
