@@ -115,7 +115,7 @@ async def _text(answer: Answer, *, raw: bool) -> str:
 
 
 def _indented(text: str) -> str:
-    """JSON in lines, so that a part of it can be read; as it is where it is none, or where lists in lists would make it grow without end."""
+    """JSON in lines, so that a part of it can be read; as it is where it is none, or where lists in lists would make it grow and grow."""
     lines: list[str] = []
     room = 4 * len(text) + 1000
     try:
