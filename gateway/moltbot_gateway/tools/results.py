@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 Result = Mapping[str, object]
@@ -14,7 +15,7 @@ def text_in(result: Result, name: str) -> str:
 
 def number_in(result: Result, name: str) -> int:
     value = result.get(name)
-    return int(value) if isinstance(value, int | float) else 0
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def objects_in(result: Result, name: str) -> list[Result]:
