@@ -221,6 +221,8 @@ class _Reader:
     def many(self, name: str, parse: Callable[[_Item], Part]) -> tuple[Part, ...]:
         value = self._typed((name,), list, "a list")
         items = value[:MAX_ITEMS] if isinstance(value, list) else []
+        if isinstance(value, list) and len(value) > MAX_ITEMS:
+            self.problems.append(f"{name} has {len(value)} entries, of which {MAX_ITEMS} are used")
         parsed = [self._parse(f"{name}[{number}]", item, parse) for number, item in enumerate(items)]
         return tuple(item for item in parsed if item is not None)
 
