@@ -69,7 +69,6 @@ class Gateway:
         self._database: Database | None = None
         self._agent: Agent | None = None
         self.agent_config = parse_agent_config(settings.agent)
-        # What is done by itself; `None` until the state is open.
         self._requests = 0
         self._requests_since: datetime | None = None
         self._snapshot_change: str | None = None

@@ -44,6 +44,8 @@ HALF_AN_HOUR = 1_800_000
         ("---\n***\n", False),
         ("# Heartbeat\n- look at the inbox", True),
         ("<!-- a --> look <!-- b -->", True),
+        ("<!-- a -->- look", True),
+        ("<!-- a -->\nx\n<!-- b -->", True),
         ("- [ ] call the dentist", True),
     ],
 )

@@ -95,23 +95,6 @@ async def test_heartbeat_is_told_to_heartbeats_and_the_first_conversation_once(m
     assert "First conversation" not in "".join(await made.prompts.for_session(private=True))
 
 
-@pytest.mark.parametrize(
-    ("text", "asks"),
-    [
-        (None, False),
-        ("", False),
-        ("<!-- one\ntwo -->\n# Title\n\n", False),
-        ("<!-- never closed\n- x", False),
-        ("<!-- a -->- look", True),
-        ("<!-- a -->\nx\n<!-- b -->", True),
-    ],
-)
-async def test_a_heartbeat_without_a_task_is_known_without_a_model(made: Made, text: str | None, asks: bool) -> None:
-    if text is not None:
-        made.write("HEARTBEAT.md", text)
-    assert await made.prompts.heartbeat_asks() is asks
-
-
 async def test_a_link_in_the_workspace_is_not_read_into_the_prompt(made: Made, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("the model key")
     (made.root / "SOUL.md").unlink()

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from moltbot_gateway.errors import GatewayError
+from moltbot_gateway.tools.own_program import own_program
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_gateway.tools")
@@ -66,11 +66,8 @@ def confined_command(workspace: Path, *program: str, confine: bool = True) -> li
 
 
 def _command(command: str, workspace: Path, confine: bool) -> list[str]:
-    """Isolated (-I): nothing that a person's environment or the workspace holds is imported before the confinement stands."""
-    place = str(Path(__file__).resolve().parents[2])
-    begin = f"import sys; sys.path.insert(0, {place!r}); from moltbot_tools.__main__ import main; sys.exit(main(sys.argv[1:]))"
     flags = [] if confine else ["--unconfined"]
-    return [sys.executable, "-I", "-c", begin, command, "--workspace", str(workspace), *flags]
+    return own_program("__main__", command, "--workspace", str(workspace), *flags)
 
 
 async def probe() -> Probe:

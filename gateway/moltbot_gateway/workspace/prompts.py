@@ -15,9 +15,6 @@ from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_gateway.workspace")
 
-# HEARTBEAT.md without anything but comments and headings asks for nothing.
-_COMMENT = ("<!--", "-->")
-
 
 class Prompts:
     """`name` of the assistant; `today` in its time zone, for the names of the notes. `loaded` is called when skills were loaded anew."""
@@ -45,14 +42,6 @@ class Prompts:
             anew = await asyncio.to_thread(self._refresh)
         if anew:
             self._loaded()
-
-    async def heartbeat_asks(self) -> bool:
-        """Whether HEARTBEAT.md asks for anything: else a heartbeat need not ask the model."""
-        text = await asyncio.to_thread(self._text, files.HEARTBEAT)
-        while _COMMENT[0] in text:
-            before, _, rest = text.partition(_COMMENT[0])
-            text = before + rest.partition(_COMMENT[1])[2]
-        return any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
 
     def _build(self, private: bool, heartbeat: bool) -> tuple[bool, tuple[str, ...]]:
         anew = self._refresh()

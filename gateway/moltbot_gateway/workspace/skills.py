@@ -168,10 +168,6 @@ class Skills:
             if not skill.eligible and not skill.disabled and skill.source is not Source.BUNDLED
         )
 
-    def env_of(self, name: str) -> SkillConfig | None:
-        """What the resource says about that skill."""
-        return self._config.get(name)
-
     def _look(self) -> object:
         try:
             folders = [entry for entry in beneath.list_directory(self.workspace, "skills")[:MAX_FOLDERS] if entry.directory]
