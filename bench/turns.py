@@ -3,8 +3,8 @@ costs.
 
 Each turn reads a file, runs a program and answers: three requests to the model. The gateway, the fake of the model's API and the child
 are processes of their own. *several*: five conversations at once, each summarised by itself once it nears the window. *one*: a single
-conversation that still fits its window when it ends, whose every request is longer than the one before. The processor time is the
-gateway's own: neither the fake's nor the programs', and other work on the machine does not count.
+conversation whose every request is longer than the one before, measured early and shortly before it is summarised for the number of its
+messages. The processor time is the gateway's own: neither the fake's nor the programs', and other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -15,22 +15,30 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.gateway_process import children, descriptors, gateway, resident_of_children, threads
 from bench.measure import processor_seconds, resident_mib
 from bench.model_server import ModelServer, model_server
+from moltbot_gateway.chat.context import MAX_MESSAGES
+from moltbot_gateway.store import conversations
+from moltbot_gateway.store.database import Database
+from moltbot_gateway.store.records import Connection, NewMessage
 from tests.fakes.gateway_client import MAIN, SealedClient
 from tests.gateway.pod import Process
 
 TURNS = int(os.environ.get("BENCH_TURNS", "1000"))
 SESSIONS = 5
 LOOKED_AT = (50, 500, 1000)
-# Of the conversation that is measured at its beginning and at its end: so many turns around each place.
-AROUND = 20
-PLACES = (50, 950)
+# Seconds for one turn: the first one waits for the SDK, on a busy machine for long.
+PATIENCE = 120.0
+# Turns of the single conversation: this many are measured, around each of these places. It is summarised after the last one.
+AROUND, WARM = 20, 3
+PLACES = (50, 450)
+MESSAGES_A_TURN = 6
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,12 @@ def _held(process: Process, turns: int) -> Held:
 
 
 async def _turn(client: SealedClient, session: str, command: str) -> None:
-    end = await client.wait_end(await client.send(_words(command), session=session))
+    run = await client.send(_words(command), session=session)
+
+    def is_end(event: Mapping[str, Any]) -> bool:
+        return event["event"] == "chat" and event["payload"]["runId"] == run and event["payload"]["state"] in ("final", "error", "aborted")
+
+    end = (await client.wait_for(is_end, PATIENCE))["payload"]
     if end["state"] != "final":
         raise RuntimeError(f"a turn did not end well: {end}")
     client.events.clear()
@@ -82,26 +95,55 @@ async def _several(server: ModelServer, folder: Path) -> list[Held]:
             for number in range(SESSIONS):
                 group.create_task(talk(f"agent:main:talk-{number}", TURNS // SESSIONS))
         summarised = sum('"conversation summarised"' in line for line in process.log)
-        found.append(_held(process, done))
     print(f"{SESSIONS} conversations at once, summarised {summarised} times\n")
     return found
 
 
-async def _one(server: ModelServer, folder: Path) -> tuple[list[Held], list[tuple[float, float]], int]:
-    """What is held, seconds of the clock and of the gateway's processor for each turn, and bytes of the last request."""
-    found: list[Held] = []
-    costs: list[tuple[float, float]] = []
-    async with gateway(server, folder, model="claude-sonnet-4-6", agent={}) as process:
-        (folder / "current/workspace/notes.txt").write_text("a short note\n" * 10)
-        async with SealedClient.connect(process.address) as client:
-            for number in range(1, TURNS + 1):
-                began, before = time.perf_counter(), processor_seconds(process.process.pid)
-                await _turn(client, MAIN, "seq 1 50")
-                costs.append((time.perf_counter() - began, processor_seconds(process.process.pid) - before))
-                if number in LOOKED_AT:
-                    found.append(_held(process, number))
-        size = len(json.dumps(await server.last_body(), ensure_ascii=False, separators=(",", ":")))
-    return found, costs, size
+async def _one(server: ModelServer, folder: Path) -> list[tuple[int, float, float]]:
+    """For each of `PLACES`: its number, and the clock's and the gateway's processor's seconds of a turn there. Between them the gateway is
+    ended, and the conversation made longer in its database by what was said last."""
+    found: list[tuple[int, float, float]] = []
+    for place in PLACES:
+        said = await _lengthen(folder / "current/moltbot.sqlite", place - AROUND // 2 - WARM) if found else 0
+        async with gateway(server, folder, model="claude-sonnet-4-6", agent={}) as process:
+            (folder / "current/workspace/notes.txt").write_text("a short note\n" * 10)
+            async with SealedClient.connect(process.address) as client:
+                while said < place - AROUND // 2 - WARM:
+                    await _turn(client, MAIN, "seq 1 50")
+                    said += 1
+                for _ in range(WARM):
+                    await _turn(client, MAIN, "seq 1 50")
+                clocks, before = [], processor_seconds(process.process.pid)
+                for _ in range(AROUND):
+                    began = time.perf_counter()
+                    await _turn(client, MAIN, "seq 1 50")
+                    clocks.append(time.perf_counter() - began)
+                worked = (processor_seconds(process.process.pid) - before) / AROUND
+                found.append((place, statistics.median(clocks), worked))
+    return found
+
+
+async def _lengthen(path: Path, turns: int) -> int:
+    """The main conversation has so many turns then, which it returns: those it has, again and again under other ids."""
+    database = await Database.open(path)
+
+    def write(db: Connection) -> int:
+        session = conversations.ensure_session(db, MAIN, 0)
+        messages = conversations.list_messages(db, session, limit=MAX_MESSAGES)
+        had = sum(message.role == "user" for message in messages)
+        for number in range(turns - had):
+            begin = next(index for index, message in enumerate(messages) if message.role == "user") + number % had * MESSAGES_A_TURN
+            for message in messages[begin : begin + MESSAGES_A_TURN]:
+                detail = json.loads(json.dumps(message.detail).replace("toolu_", f"toolu_{number}x"))
+                content = message.content and json.loads(json.dumps(message.content).replace("toolu_", f"toolu_{number}x"))
+                new = NewMessage(message.role, message.text, detail, content)
+                conversations.append_message(db, session, new, at_ms=message.at_ms, run_id=f"{number} {message.run_id}")
+        return max(had, turns)
+
+    try:
+        return await database.write(write)
+    finally:
+        await database.close()
 
 
 def _table(found: Sequence[Held]) -> str:
@@ -112,16 +154,10 @@ def _table(found: Sequence[Held]) -> str:
     return "\n".join(lines)
 
 
-def _costs(costs: Sequence[tuple[float, float]]) -> str:
+def _costs(costs: Sequence[tuple[int, float, float]]) -> str:
     lines = ["| turn | clock | gateway's processor | × first |", "|---|---|---|---|"]
-    first: float | None = None
-    for place in PLACES:
-        part = costs[place - AROUND // 2 : place + AROUND // 2]
-        if not part:
-            continue
-        clock, processor = statistics.median(one for one, _ in part), statistics.mean(one for _, one in part)
-        first = first or processor
-        lines.append(f"| {place} | {clock * 1000:.0f} ms | {processor * 1000:.0f} ms | {processor / first:.2f} |")
+    for place, clock, processor in costs:
+        lines.append(f"| {place} | {clock * 1000:.0f} ms | {processor * 1000:.0f} ms | {processor / costs[0][2]:.2f} |")
     return "\n".join(lines)
 
 
@@ -130,8 +166,7 @@ async def _all() -> None:
         async with model_server() as server:
             print(_table(await _several(server, Path(folder) / "several")), flush=True)
         async with model_server() as server:
-            found, costs, size = await _one(server, Path(folder) / "one")
-    print(f"\none conversation, its last request {size / 1e6:.2f} MB\n\n{_table(found)}\n\n{_costs(costs)}")
+            print(f"\none conversation\n\n{_costs(await _one(server, Path(folder) / 'one'))}")
 
 
 def main(runs: int) -> None:
