@@ -51,6 +51,23 @@ async def test_a_picture_alone_is_a_message_and_can_be_named_again(stage: Stage)
     assert [block["type"] for block in _blocks(stage.bodies[-1])] == ["text", "image"]
 
 
+async def test_pictures_go_with_the_last_conversation_that_shows_them(stage: Stage) -> None:
+    trip, other = "agent:main:trip", "agent:main:other"
+    await stage.client.say("look", session=trip, attachments=[attached("a.png", PNG), attached("b.pdf", PDF)])
+    history = await stage.client.call("chat.history", sessionKey=trip)
+    picture, document = [block["mediaId"] for block in history["messages"][0]["content"] if block["type"] != "text"]
+    await stage.client.say("the same", session=other, attachments=[{"mediaId": picture}])
+    await stage.client.call("sessions.delete", key=trip)
+    with pytest.raises(CallFailed, match="not here"):
+        await stage.client.call("media.get", id=document)
+    assert base64.b64decode((await stage.client.call("media.get", id=picture))["data"]) == PNG
+    await stage.client.call("sessions.reset", key=other)
+    await stage.client.call("media.get", id=picture)
+    await stage.client.call("sessions.delete", key=other)
+    with pytest.raises(CallFailed, match="not here"):
+        await stage.client.call("media.get", id=picture)
+
+
 async def test_a_text_file_becomes_part_of_the_words(stage: Stage) -> None:
     await stage.client.say("read", attachments=[attached("a`b\n.csv", "ä,b\n1,2\n".encode())])
     assert said_by_person(stage.bodies[0]) == ["read\n\nFile a'b.csv:\n```\nä,b\n1,2\n\n```"]

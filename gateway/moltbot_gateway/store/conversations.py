@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 
+from moltbot_gateway.store.media import drop_unused, list_used
 from moltbot_gateway.store.records import Connection, Message, NewMessage, Session
 from moltbot_gateway.store.texts import storable, to_json
 
@@ -69,10 +70,12 @@ def reset_session(db: Connection, key: str, now_ms: int) -> Session:
 
 
 def delete_session(db: Connection, key: str) -> bool:
-    """Remove a conversation with all its messages. False when there was none."""
+    """Remove a conversation with all its messages, and pictures and documents that no other one shows. False when there was none."""
+    shown = list_used(db, key)
     db.execute("DELETE FROM messages WHERE session_key = ?", (key,))
     db.execute("DELETE FROM compactions WHERE session_key = ?", (key,))
     db.execute("DELETE FROM runs WHERE session_key = ? AND status NOT IN ('queued', 'running')", (key,))
+    drop_unused(db, shown)
     return db.execute("DELETE FROM sessions WHERE key = ?", (key,)).rowcount > 0
 
 
