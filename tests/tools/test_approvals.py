@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from moltbot_gateway.agent_config import AgentConfig, Approval, Confinement
+from moltbot_gateway.store.allowed import MAX_ALLOWED
 from moltbot_gateway.tools.approvals import Allowed, Approvals, Denied
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, object_schema
 from moltbot_gateway.tools.host import HostFailure
@@ -283,6 +284,19 @@ async def test_what_cannot_be_kept_is_allowed_once(live: Live, clock: FakeClock)
             await phone.call("exec.approval.resolve", id=request["id"], decision="allow-always")
         await phone.call("exec.approval.resolve", id=request["id"], decision="allow-once")
         assert await deciding is None
+
+
+async def test_what_no_longer_fits_the_list_is_not_said_to_be_kept(live: Live, clock: FakeClock) -> None:
+    made = approvals(live, clock)
+    async with SealedClient.connect(live.address) as admin, approver(live) as phone:
+        full = [{"pattern": f"make {number}"} for number in range(MAX_ALLOWED)]
+        await admin.call("exec.approvals.set", file={"agents": {"main": {"allowlist": full}}})
+        deciding = asyncio.create_task(made.decide(tool(), call("cat notes")))
+        request = await asked(phone)
+        with pytest.raises(CallFailed, match="is full"):
+            await phone.call("exec.approval.resolve", id=request["id"], decision="allow-always")
+        await phone.call("exec.approval.resolve", id=request["id"], decision="allow-once")
+        assert await deciding == Allowed()
 
 
 async def test_the_list_of_what_is_allowed_can_be_seen_and_changed(live: Live, clock: FakeClock) -> None:

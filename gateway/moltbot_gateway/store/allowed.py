@@ -25,10 +25,15 @@ def list_allowed(db: sqlite3.Connection) -> list[AllowedPattern]:
     return [AllowedPattern(*row) for row in rows]
 
 
-def add_allowed(db: sqlite3.Connection, new: AllowedPattern) -> None:
-    """Said again it is kept as it was."""
+def is_full(db: sqlite3.Connection) -> bool:
+    """Whether nothing more is kept."""
     (count,) = db.execute("SELECT count(*) FROM allowed").fetchone()
-    if count < MAX_ALLOWED:
+    return int(count) >= MAX_ALLOWED
+
+
+def add_allowed(db: sqlite3.Connection, new: AllowedPattern) -> None:
+    """Said again it is kept as it was. Not where the list is full."""
+    if not is_full(db):
         db.execute("INSERT OR IGNORE INTO allowed VALUES (?, ?, ?, ?)", (new.pattern, new.tool, new.by, new.at_ms))
 
 

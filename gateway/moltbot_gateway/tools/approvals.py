@@ -20,7 +20,7 @@ from typing import Any
 from moltbot_gateway.agent_config import AgentConfig, Approval, Confinement
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.hub import Hub
-from moltbot_gateway.store.allowed import AllowedPattern, add_allowed, list_allowed, touch_allowed
+from moltbot_gateway.store.allowed import AllowedPattern, add_allowed, is_full, list_allowed, touch_allowed
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, failed
 from moltbot_gateway.tools.host import HostFailure
@@ -218,8 +218,10 @@ class Approvals:
         """Decide; the first decision counts. `allow-always` is on disk when this returns.
 
         Raises:
-            InvalidRequest: as `get`, or there is nothing that could be kept of this call.
+            InvalidRequest: as `get`, or nothing could be kept of this call, or nothing more is kept at all; then it is still open.
         """
+        if decision is Decision.ALWAYS and await self._database.read(is_full):
+            raise InvalidRequest("the list of what is allowed always is full: allow this once, or remove some of the list")
         pending = self.get(approval_id)
         if decision is Decision.ALWAYS and not pending.pattern:
             raise InvalidRequest("this call can only be allowed once")
