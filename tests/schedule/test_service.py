@@ -73,6 +73,23 @@ async def test_a_reminder_is_removed_once_it_was_run(world: World) -> None:
         assert last.status is RunState.OK
 
 
+async def test_a_look_that_broke_is_not_the_last(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+
+    def admits(_: World) -> bool:
+        looks.append(True)
+        if len(looks) == 1:
+            raise RuntimeError("nobody thought of it")
+        return True
+
+    monkeypatch.setattr(World, "admits", property(admits, lambda *given: None))
+    async with world.opened([EVERY]) as schedule:
+        await world.pass_time(schedule, 601)
+        assert (len(looks), world.runner.ran) == (1, [])
+        await world.pass_time(schedule, 31)
+        assert [name for name, _ in world.runner.ran] == ["check"]
+
+
 async def test_a_reminder_that_failed_is_kept(world: World) -> None:
     world.runner.outcome = RunOutcome(RunState.ERROR, error="The model is not set.")
     async with world.opened() as schedule:

@@ -177,6 +177,9 @@ class Schedule:
             except StateError as error:
                 log.error("schedule not kept", reason=str(error))  # noqa: TRY400 - the reason says it all
                 wait = FAILED_SECONDS
+            except Exception:  # a task's boundary: whatever one look came upon, jobs must not stop being due
+                log.exception("schedule failed")
+                wait = FAILED_SECONDS
             await self._sleep(wait)
 
     async def _look(self) -> float:
