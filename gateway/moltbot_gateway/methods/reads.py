@@ -8,6 +8,7 @@ from moltbot_gateway.conditions import MODEL_READY
 from moltbot_gateway.methods.context import Context, Handler
 from moltbot_gateway.methods.sessions import agent_row, command_rows, model_rows, provider_of, session_row
 from moltbot_gateway.models.facts import facts_of
+from moltbot_gateway.schedule.heartbeat import DEFAULT_PROMPT, MAX_BESIDE
 from moltbot_gateway.store import conversations
 from moltbot_protocol.hello import DEFAULT_AGENT
 
@@ -25,7 +26,16 @@ async def health(context: Context) -> object:
     now = context.gateway.now_ms()
     recent = [{"key": row["key"], "updatedAt": row["updatedAt"], "age": now - _int(row["updatedAt"])} for row in rows]
     sessions = {"path": "moltbot.sqlite", "count": total, "recent": recent}
-    heartbeat = {"enabled": False, "every": "0m", "everyMs": 0, "prompt": "", "target": "none", "ackMaxChars": 0}
+    beats = context.gateway.agent_config.heartbeat
+    every_ms = 0 if beats is None else beats.every_ms
+    heartbeat = {
+        "enabled": beats is not None,
+        "every": f"{every_ms // 60_000}m",
+        "everyMs": every_ms,
+        "prompt": "" if beats is None else beats.prompt or DEFAULT_PROMPT,
+        "target": "none" if beats is None else "last",
+        "ackMaxChars": 0 if beats is None else MAX_BESIDE,
+    }
     return {
         "ok": True,
         "ts": now,
@@ -33,7 +43,7 @@ async def health(context: Context) -> object:
         "channels": {},
         "channelOrder": [],
         "channelLabels": {},
-        "heartbeatSeconds": 0,
+        "heartbeatSeconds": every_ms // 1000,
         "defaultAgentId": DEFAULT_AGENT,
         "agents": [{"agentId": DEFAULT_AGENT, "isDefault": True, "heartbeat": heartbeat, "sessions": sessions}],
         "sessions": sessions,
