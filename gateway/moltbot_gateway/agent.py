@@ -28,7 +28,7 @@ from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.chat.wire import message_to_wire
 from moltbot_gateway.conditions import SCHEDULE_READY, TOOLS_READY, Condition, Conditions
 from moltbot_gateway.delivery.outbox import Outbox
-from moltbot_gateway.errors import InvalidRequest
+from moltbot_gateway.errors import InvalidRequest, WorkspaceError
 from moltbot_gateway.hub import Hub
 from moltbot_gateway.job_runner import HeartbeatAsker, JobRunner
 from moltbot_gateway.models.base import Model
@@ -51,6 +51,8 @@ from moltbot_gateway.tools.sessions import SessionTools
 from moltbot_gateway.tools.toolbox import Offered, Toolbox
 from moltbot_gateway.tools.web import web_tools
 from moltbot_gateway.tools.web_search import search_problem
+from moltbot_gateway.workspace.files import HEARTBEAT as HEARTBEAT_FILE
+from moltbot_gateway.workspace.files import read_for_prompt
 from moltbot_gateway.workspace.scopes import Kind as SessionKind
 from moltbot_gateway.workspace.scopes import is_private, kind_of, serves_owner
 from moltbot_gateway.workspace.stamps import stamp, zone
@@ -273,7 +275,7 @@ class Agent:
         if config is None:
             return None
         ports = HeartbeatPorts(
-            HeartbeatAsker(self.turns),
+            HeartbeatAsker(self.turns, self._heartbeat_file),
             here.admit,
             lambda: self.turns.session_busy(MAIN_SESSION),
             self.ledger.is_reached,
@@ -281,6 +283,12 @@ class Agent:
             self._noted,
         )
         return Heartbeats(config, here.database, self.workspace.root, here.clock, ports, zone=self.config.time_zone)
+
+    def _heartbeat_file(self) -> str:
+        try:
+            return read_for_prompt(self.workspace.root, HEARTBEAT_FILE)
+        except WorkspaceError:
+            return ""  # gone since it was looked at: there is nothing to do
 
     def _files_and_programs(self) -> tuple[Tool, ...]:
         tools = (*file_tools(self.host), *program_tools(self.host))

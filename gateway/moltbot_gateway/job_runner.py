@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Callable
 
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.schedule.heartbeat import HeartbeatFailed
 from moltbot_gateway.schedule.service import RunOutcome, session_key_of
 from moltbot_gateway.store.jobs import Job, RunState
 from moltbot_gateway.store.records import NewRun, RunStatus
+from moltbot_gateway.workspace.files import HEARTBEAT
 from moltbot_protocol.hello import MAIN_SESSION
 
 
@@ -34,14 +37,17 @@ class JobRunner:
 
 
 class HeartbeatAsker:
-    """Keeps to `schedule.heartbeat.HeartbeatRunner`: a quiet turn of the main conversation of which nothing stays there."""
+    """Keeps to `schedule.heartbeat.HeartbeatRunner`: a quiet turn of the main conversation of which nothing stays there. `read` gives what
+    HEARTBEAT.md asks for: it comes with the message, so that nothing before it differs from what the model was asked there last."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, turns: Turns, read: Callable[[], str]) -> None:
+        self._turns, self._read = turns, read
 
     async def ask(self, prompt: str, model: str) -> str:
         options: dict[str, object] = {"heartbeat": True, **({"model": model} if model else {})}
-        new = NewRun(f"heartbeat:{uuid.uuid4()}", MAIN_SESSION, prompt, options)
+        wanted = await asyncio.to_thread(self._read)
+        text = f'{prompt}\n\n<file path="{HEARTBEAT}">\n{wanted.strip()}\n</file>'
+        new = NewRun(f"heartbeat:{uuid.uuid4()}", MAIN_SESSION, text, options)
         ended = await self._turns.ask(new, quiet=True, keep=lambda text: False)
         if ended.status is not RunStatus.DONE:
             raise HeartbeatFailed(ended.error or "the heartbeat was stopped")

@@ -49,9 +49,10 @@ class Requests:
     def tools(self, session_key: str) -> Mapping[str, Tool]:
         return {tool.name: tool for tool in self._toolbox.offered(self.settings.kind(session_key))}
 
-    async def system(self, session_key: str, *, heartbeat: bool = False) -> tuple[str, ...]:
-        """May wait for what is being made ready at the start. Safe to cancel."""
-        return await self._prompts.for_session(private=self.settings.private(session_key), heartbeat=heartbeat)
+    async def system(self, session_key: str) -> tuple[str, ...]:
+        """The same for everything that is asked in a conversation, heartbeats too: another prompt would make the provider read all of it
+        anew, and refuse what was thought in it. May wait for what is being made ready at the start. Safe to cancel."""
+        return await self._prompts.for_session(private=self.settings.private(session_key), heartbeat=False)
 
     async def build(self, session: Session, frame: Frame, *, run_id: str = "", options: Mapping[str, object] | None = None) -> ModelRequest:
         """The next step of that run; `options` are the run's own wishes, before the conversation's."""

@@ -106,7 +106,7 @@ class Turn:
     async def _steps(self, active: Active, session: Session, join: Callable[[Session], Sequence[Run]]) -> Completed:
         compacted = False
         # The first turn waits for what is being made ready, which a person need not wait for to stop it.
-        system = await self._cancellable(active, self._parts.requests.system(session.key, heartbeat="heartbeat" in active.run.options))
+        system = await self._cancellable(active, self._parts.requests.system(session.key))
         while active.steps < MAX_STEPS:
             if active.ending is not None:
                 return Completed()

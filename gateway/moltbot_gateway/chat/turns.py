@@ -97,6 +97,11 @@ class Turns:
         active = self._active.get(session_key)
         return None if active is None else active.run.id
 
+    def quiet_run(self, session_key: str) -> str | None:
+        """The run of which nothing is told before its end (a heartbeat): people do not see its messages meanwhile."""
+        active = self._active.get(session_key)
+        return active.run.id if active is not None and active.telling.quiet else None
+
     def queue_is_full(self, session_key: str) -> bool:
         return len(self._waiting.get(session_key, ())) >= MAX_QUEUED
 

@@ -57,13 +57,17 @@ async def read_history(context: Context, key: str) -> History:
     if cursor and not cursor.isdecimal():
         raise InvalidRequest("cursor is what the answer before gave as nextCursor")
 
+    quiet = context.gateway.turns.quiet_run(key)
+
     def read(db: Connection) -> tuple[Session | None, list[dict[str, object]], list[dict[str, object]]]:
         session = conversations.get_session(db, key)
         if session is None:
             return None, [], []
         before = int(cursor) if cursor else None
-        messages = [message_to_wire(message) for message in conversations.list_messages(db, session, limit=limit + 1, before_id=before)]
-        waiting = [] if cursor else [run for run in runs.list_open_runs(db, key) if run.status is RunStatus.QUEUED]
+        found = conversations.list_messages(db, session, limit=limit + 1, before_id=before)
+        messages = [message_to_wire(message) for message in found if quiet is None or message.run_id != quiet]
+        queued = [] if cursor else [run for run in runs.list_open_runs(db, key) if run.status is RunStatus.QUEUED]
+        waiting = [run for run in queued if "heartbeat" not in run.options]
         return session, messages, [queued_to_wire(run) for run in waiting]
 
     session, messages, waiting = await context.gateway.database.read(read)
