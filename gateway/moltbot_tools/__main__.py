@@ -1,5 +1,5 @@
-"""`python -m moltbot_tools`: `host` serves the gateway over stdin and stdout, `probe` says what this machine can hold, `run -- …` confines
-itself and becomes the program named (an MCP server by stdio). Exit code 3: it could not be confined, and so nothing was done."""
+"""`python -m moltbot_tools`: `host` serves the gateway over stdin and stdout, `probe` says what this machine can hold. Exit code 3: it
+could not be confined, and so nothing was done."""
 
 from __future__ import annotations
 
@@ -26,25 +26,19 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"tools cannot be confined: {error}", file=sys.stderr)
         return NOT_CONFINED
-    match options.command:
-        case "probe":
-            print(json.dumps({"hello": holds.to_json()}))
-        case "run":
-            return _become(options, workspace)
-        case _:
-            _serve(workspace, memory, holds)
+    if options.command == "probe":
+        print(json.dumps({"hello": holds.to_json()}))
+    else:
+        _serve(workspace, memory, holds)
     return 0
 
 
 def _parse(arguments: list[str]) -> Namespace:
     parser = ArgumentParser(prog="moltbot_tools")
-    parser.add_argument("command", choices=("host", "probe", "run"))
+    parser.add_argument("command", choices=("host", "probe"))
     parser.add_argument("--workspace", default=".")
     parser.add_argument("--unconfined", action="store_true", help="a person's word that the pod is the boundary")
-    # By hand: argparse takes what stands after -- for its own.
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    parser.set_defaults(program=arguments[end + 1 :])
-    return parser.parse_args(arguments[:end])
+    return parser.parse_args(arguments)
 
 
 def _serve(workspace: Path, memory: int, holds: Holds) -> None:
@@ -55,18 +49,6 @@ def _serve(workspace: Path, memory: int, holds: Holds) -> None:
     readable = tuple(Path(os.path.realpath(place)) for place in readable_places())
     environment = {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}  # Python's own coercion (PEP 538)
     Host(Setting(Places(workspace, readable), environment, memory, holds.landlock, os.getpid())).serve(holds.to_json())
-
-
-def _become(options: Namespace, workspace: Path) -> int:
-    if not options.program:
-        print("run needs a program", file=sys.stderr)
-        return 2
-    os.chdir(workspace)
-    try:
-        os.execvp(options.program[0], options.program)  # noqa: S606 - what is confined is the program itself
-    except OSError as error:
-        print(f"{options.program[0]} cannot be started: {error.strerror}", file=sys.stderr)
-        return 127
 
 
 if __name__ == "__main__":

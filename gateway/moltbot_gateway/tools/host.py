@@ -60,11 +60,6 @@ def child_environment(workspace: Path, time_zone: str = "UTC") -> dict[str, str]
     }
 
 
-def confined_command(workspace: Path, *program: str, confine: bool = True) -> list[str]:
-    """Arguments that start `program` inside the confinement, for what is started without a host (an MCP server by stdio)."""
-    return [*_command("run", workspace, confine), "--", *program]
-
-
 def _command(command: str, workspace: Path, confine: bool) -> list[str]:
     flags = [] if confine else ["--unconfined"]
     return own_program("__main__", command, "--workspace", str(workspace), *flags)
