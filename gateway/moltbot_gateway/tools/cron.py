@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from moltbot_gateway.errors import BadSchedule, InvalidRequest, Unavailable
-from moltbot_gateway.schedule.due import At, ByCron, Every, find_zone, read_time
+from moltbot_gateway.errors import InvalidRequest, Unavailable
+from moltbot_gateway.schedule.due import At, ByCron, Every, read_time
 from moltbot_gateway.schedule.jobs import job_to_wire, timing_of
 from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.store.jobs import Job, JobRun, Source, Target
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, failed, object_schema
+from moltbot_gateway.workspace.stamps import zone as zone_of
 
 _TEXT = {"type": "string"}
 _MINUTES = {"type": "integer", "minimum": 1}
@@ -155,11 +155,7 @@ class _Cron:
         return f"next {self._when(job.next_ms)}"
 
     def _when(self, moment_ms: int) -> str:
-        try:
-            zone = find_zone(self._schedule.zone)
-        except BadSchedule:
-            zone = ZoneInfo("UTC")  # told where the settings are read
-        return datetime.fromtimestamp(moment_ms // 1000, zone).isoformat(timespec="minutes")
+        return datetime.fromtimestamp(moment_ms // 1000, zone_of(self._schedule.zone)).isoformat(timespec="minutes")
 
 
 def _how_often(job: Job) -> str:
