@@ -180,6 +180,8 @@ class Agent:
             await self.workspace.ready()
             self._confined = (await probe()).confined
             self._here.conditions.set(self._tools_condition())
+        except Exception:  # a task's boundary: turns go on, without the tools that need a confinement
+            log.exception("assistant not prepared")
         finally:
             self._prepared.set()
 
