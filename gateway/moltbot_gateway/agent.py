@@ -9,13 +9,11 @@ What is not needed before the first turn (the workspace, skills, what confinemen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from moltbot_gateway import person_environment
-from moltbot_gateway.activity import ActivityClock, Kind
-from moltbot_gateway.agent_config import AgentConfig, Confinement
+from moltbot_gateway.activity import Kind
+from moltbot_gateway.agent_config import Confinement
 from moltbot_gateway.chat.asking import Asking
 from moltbot_gateway.chat.calls import Calls
 from moltbot_gateway.chat.compaction import KEPT_IF_ASKED, Compaction, CompactionSettings, only_files
@@ -26,17 +24,15 @@ from moltbot_gateway.chat.rounds import Rounds
 from moltbot_gateway.chat.turn import Turn, TurnParts
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.chat.wire import message_to_wire
-from moltbot_gateway.conditions import SCHEDULE_READY, TOOLS_READY, Condition, Conditions
+from moltbot_gateway.conditions import SCHEDULE_READY, TOOLS_READY, Condition
 from moltbot_gateway.delivery.outbox import Outbox
 from moltbot_gateway.errors import InvalidRequest, WorkspaceError
-from moltbot_gateway.hub import Hub
 from moltbot_gateway.job_runner import HeartbeatAsker, JobRunner
-from moltbot_gateway.models.base import Model
 from moltbot_gateway.models.facts import cost_micros, facts_of
 from moltbot_gateway.schedule.heartbeat import HeartbeatPorts, Heartbeats
 from moltbot_gateway.schedule.service import Ports, Schedule
-from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.records import Message, Run, Session
+from moltbot_gateway.surroundings import Surroundings
 from moltbot_gateway.tools.approvals import Approvals, Decision
 from moltbot_gateway.tools.base import Tool
 from moltbot_gateway.tools.cron import cron_tool
@@ -59,32 +55,9 @@ from moltbot_gateway.workspace.stamps import stamp, zone
 from moltbot_gateway.workspace.workspace import SKILLS_READY, Workspace
 from moltbot_protocol.events import CRON, HEARTBEAT
 from moltbot_protocol.hello import MAIN_SESSION
-from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
 log = get_logger("moltbot_gateway")
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the gateway has for it. `default_model`: who answers where a conversation chose nobody. `current`: the directory of the state.
-    `person`: what a person put into the environment. `tools`: more than the ordinary ones. `admit`: whether new work may begin; `advance`
-    is called whenever something moved (report's `progress`)."""
-
-    name: str
-    default_model: str
-    config: AgentConfig
-    current: Path
-    person: Mapping[str, str]
-    tools: Sequence[Tool]
-    database: Database
-    model: Model
-    hub: Hub
-    clock: Clock
-    activity: ActivityClock
-    conditions: Conditions
-    admit: Callable[[], bool]
-    advance: Callable[[], None]
 
 
 def offered_to(session_key: str) -> Offered:

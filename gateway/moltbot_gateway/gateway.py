@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from moltbot_gateway.activity import ActivityClock, Kind
-from moltbot_gateway.agent import Agent, Surroundings
+from moltbot_gateway.agent import Agent
 from moltbot_gateway.agent_config import parse_agent_config
 from moltbot_gateway.chat.ending import INTERRUPTED_DETAIL
 from moltbot_gateway.chat.turns import Turns
@@ -31,6 +31,7 @@ from moltbot_gateway.schedule.service import Schedule
 from moltbot_gateway.settings import ModelAdapter, Settings, Storage
 from moltbot_gateway.store import records, runs
 from moltbot_gateway.store.database import Database
+from moltbot_gateway.surroundings import Surroundings
 from moltbot_gateway.workspace.workspace import Workspace
 from moltbot_protocol.models import DEMO_MODEL
 from moltbot_trust.clock import Clock

@@ -1,6 +1,7 @@
 """Turns: what happens between a message that was sent and its answer.
 
 turns        the queue of each session, and one turn after the other
+queueing     what becomes of messages that come meanwhile
 turn         one turn: step after step, until it has an answer
 requests     what the model is asked at a step; context what of the conversation it gets
 asking       one step: what comes is told and kept

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from moltbot_gateway.activity import ActivityClock, Kind
 from moltbot_gateway.chat.active import Active, Ended
+from moltbot_gateway.chat.queueing import QueueMode, end_of_joined, may_join, queue_mode
 from moltbot_gateway.chat.telling import Telling
 from moltbot_gateway.chat.turn import Turn
 from moltbot_gateway.errors import StateError
@@ -34,19 +34,6 @@ log = get_logger("moltbot_gateway.turns")
 
 # A person who sends more than this while one answer is written is refused, not forgotten.
 MAX_QUEUED = 20
-
-
-class QueueMode(StrEnum):
-    FOLLOWUP = "followup"
-    COLLECT = "collect"
-    STEER = "steer"
-    INTERRUPT = "interrupt"
-
-
-def queue_mode(settings: object) -> QueueMode:
-    """Of a session's settings; what was never chosen, or no longer exists, is the default."""
-    value = settings.get("queueMode") if isinstance(settings, dict) else None
-    return QueueMode(value) if value in set(QueueMode) else QueueMode.FOLLOWUP
 
 
 @dataclass
@@ -129,7 +116,7 @@ class Turns:
         self._advance()
         self._modes[new.session_key] = mode
         self._enqueue(Run(new.id, new.session_key, "", RunStatus.QUEUED, new.text, new.options, self._now_ms()))
-        if mode is QueueMode.INTERRUPT and _may_join(new.options) and (active := self._active.get(new.session_key)) is not None:
+        if mode is QueueMode.INTERRUPT and may_join(new.options) and (active := self._active.get(new.session_key)) is not None:
             active.end(RunStatus.ABORTED)
         return None
 
@@ -249,7 +236,7 @@ class Turns:
                 task.cancel()  # only when this worker itself was cancelled
             self._active.pop(session_key, None)
         for joined in active.joined:
-            self._telling(joined).end(*_end_of_joined(run, ended))
+            self._telling(joined).end(*end_of_joined(run, ended))
         self._tell_waiter(run.id, ended or Ended(RunStatus.ABORTED, "", "it had ended already"))
 
     async def _failed(self, active: Active, words: str) -> Ended:
@@ -269,10 +256,10 @@ class Turns:
         where the queue came from the last process, the conversation's."""
         mode, waiting = self._modes.get(session.key) or queue_mode(session.settings), self._waiting.get(session.key, deque())
         together = mode is QueueMode.STEER or (mode is QueueMode.COLLECT and active.steps == 0)
-        if not together or not _may_join(active.run.options):
+        if not together or not may_join(active.run.options):
             return []
         joining = []
-        while waiting and _may_join(waiting[0].options):
+        while waiting and may_join(waiting[0].options):
             joining.append(waiting.popleft())
         return joining
 
@@ -286,20 +273,3 @@ class Turns:
 
     def _now_ms(self) -> int:
         return int(self._clock.epoch() * 1000)
-
-
-def _end_of_joined(leader: Run, ended: Ended | None) -> tuple[str, None, dict[str, object]]:
-    """What ends a message that was answered together with another one."""
-    told: dict[str, object] = {"mergedInto": leader.id}
-    match None if ended is None else ended.status:
-        case RunStatus.DONE:
-            return "final", None, told
-        case RunStatus.ERROR if ended is not None:
-            return "error", None, told | {"errorMessage": ended.error, "errorKind": ErrorKind.UNKNOWN.value}
-        case _:
-            return "aborted", None, told
-
-
-def _may_join(options: object) -> bool:
-    """A person's plain message; what has a model, a time limit or a maker of its own is a turn of its own."""
-    return isinstance(options, dict) and not {*runs.ORIGINS, "model", "timeoutMs"} & options.keys()

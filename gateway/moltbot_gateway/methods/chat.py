@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from moltbot_gateway.chat.wire import message_to_wire, queued_to_wire
 from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.methods.context import Context, Handler
-from moltbot_gateway.methods.sessions import agent_row, command_rows, defaults, model_rows, session_row
+from moltbot_gateway.methods.rows import agent_row, command_rows, defaults, model_rows, session_row
 from moltbot_gateway.store import conversations, runs, usage
 from moltbot_gateway.store.records import Connection, RunStatus, Session
 

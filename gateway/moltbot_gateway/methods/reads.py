@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from moltbot_gateway.conditions import MODEL_READY
 from moltbot_gateway.methods.context import Context, Handler
-from moltbot_gateway.methods.sessions import agent_row, command_rows, model_rows, provider_of, session_row
+from moltbot_gateway.methods.rows import agent_row, command_rows, model_rows, provider_of, session_row
 from moltbot_gateway.models.facts import facts_of
 from moltbot_gateway.schedule.heartbeat import DEFAULT_PROMPT, MAX_BESIDE
 from moltbot_gateway.store import conversations
