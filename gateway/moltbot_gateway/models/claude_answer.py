@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +32,22 @@ from moltbot_gateway.models.provider_failures import Place
 
 
 def read_input(text: str) -> tuple[dict[str, object], str]:
-    """The input of a call, and its text where that is no JSON object. No text at all is a call without input."""
+    """The input of a call, and its text where that is no JSON object. No text at all is a call without input. `NaN` and `1e999` are no JSON
+    either, whatever Python's reader says: kept in a conversation they would make it unreadable for every browser."""
     if not text.strip():
         return {}, ""
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         return {}, text
     return (value, "") if isinstance(value, dict) else ({}, text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("no number that JSON has")
+    return number
 
 
 @dataclass
