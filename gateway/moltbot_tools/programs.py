@@ -31,11 +31,12 @@ BACKGROUND_RATE = 256 * 2**10
 # Free space of the workspace's volume below which a program that fills it is ended: the database lives there too (bytes).
 LEAST_FREE = 128 * 2**20
 # Seconds between looks at what the program uses, and between what is shown of a running one.
-_WATCH, _SHOW = 0.1, 0.3
+_WATCH, _SHOW = 0.05, 0.3
 _SHOWN = 4000
 _CHUNK = 65536
-# The gateway answers people, and we watch, while a program uses all of the processor.
-_NICE = 10
+# The gateway answers people, and we watch, while a program uses all of the processor: hundreds of a fork bomb's processes together must not
+# keep us from the look that ends it. In a container with a memory limit they fill it otherwise, and the kernel ends the gateway first.
+_NICE = 19
 
 
 @dataclass(frozen=True)

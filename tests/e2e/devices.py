@@ -14,10 +14,10 @@ import pytest
 
 from moltbot_kube import Object
 from moltbot_kube.resources import PODS
-from tests.e2e.cluster import FAKES_ADDRESS, Place, command, forwarded
+from tests.e2e.cluster import FAKES_ADDRESS, SECONDS, Place, command, forwarded
 from tests.e2e.release import NAMESPACE
 from tests.fakes.anthropic_api import FakeAnthropic
-from tests.fakes.gateway_client import CallFailed, SealedClient
+from tests.fakes.gateway_client import CallFailed, SealedClient, text_of
 from tests.router.world import Browser
 
 MOLTBOT = str(Path(sys.executable).parent / "kubectl-moltbot")
@@ -105,4 +105,6 @@ def call_marker(tool: str, **given: object) -> str:
 
 async def use(client: SealedClient, tool: str, **given: object) -> str:
     """One turn in which the model calls the tool; what the model read of it."""
-    return await client.say(f"{call_marker(tool, **given)} [fake:then] {{results}}")
+    end = await client.wait_end(await client.send(f"{call_marker(tool, **given)} [fake:then] {{results}}"), SECONDS)
+    assert end["state"] == "final", end
+    return text_of(end)

@@ -131,9 +131,9 @@ class SealedClient:
                         raise ConnectionError(f"the socket closed ({self.close_code}) before the event came")
                     await self._heard.wait()
 
-    async def wait_end(self, run_id: str) -> dict[str, Any]:
+    async def wait_end(self, run_id: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Payload of the `chat` event that ends the run."""
-        event = await self.wait_for(lambda event: event["event"] == "chat" and _is_end(event["payload"], run_id))
+        event = await self.wait_for(lambda event: event["event"] == "chat" and _is_end(event["payload"], run_id), seconds)
         payload: dict[str, Any] = event["payload"]
         return payload
 
