@@ -101,9 +101,14 @@ PHASES: Mapping[str, Phase] = {
 }
 
 
+# Processes of the present test; none outlives it (`test_kills.none_left`).
+STARTED: list[Process] = []
+
+
 async def started(pod: Pod) -> Process:
     """A gateway as a process of its own whose state is open."""
     process = await Process.start(pod)
+    STARTED.append(process)
     async with asyncio.timeout(PATIENCE):
         while not any('"state open"' in line for line in process.log):
             await asyncio.sleep(0.002)  # polling a log: as above

@@ -5,16 +5,27 @@ it go on, and the conversation is whole for the model.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.phases import PHASES, asked, file_there, started
+from tests.agent.phases import PHASES, STARTED, asked, file_there, started
 from tests.agent.stage import call, environ_of
 from tests.agent.test_stop import programs
 from tests.fakes.anthropic_api import Call, FakeAnthropic, Plan, said_by_person
 from tests.fakes.gateway_client import MAIN, SealedClient, text_of
 from tests.gateway.pod import Pod
+
+
+@pytest.fixture(autouse=True)
+async def none_left() -> AsyncIterator[None]:
+    """Also when a test fails."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.process.returncode is None:
+            await process.kill()
 
 
 @pytest.mark.parametrize("phase", PHASES)
