@@ -104,6 +104,7 @@ async def test_a_job_due_while_it_sleeps_wakes_it_and_runs_once(place: Place) ->
     """One of the resource, in a conversation of its own, and one that was added over the protocol, in the main one."""
     async with open_model() as fake:
         brief, plants = await asyncio.gather(job_of_the_resource(place, fake, "ada"), job_that_was_added(place, fake, "bob"))
+        print(f"\nfrom due to begun: {brief.late:.2f} s and {plants.late:.2f} s")
         for job in (brief, plants):
             assert len(job.entries) == 1
             assert job.entries[0]["status"] == "ok"
