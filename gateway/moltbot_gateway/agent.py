@@ -31,6 +31,7 @@ from moltbot_gateway.job_runner import HeartbeatAsker, JobRunner
 from moltbot_gateway.models.facts import cost_micros, facts_of
 from moltbot_gateway.schedule.heartbeat import HeartbeatPorts, Heartbeats
 from moltbot_gateway.schedule.service import Ports, Schedule
+from moltbot_gateway.store import conversations
 from moltbot_gateway.store.records import Message, Run, Session
 from moltbot_gateway.surroundings import Surroundings
 from moltbot_gateway.tools.approvals import Approvals, Decision
@@ -64,7 +65,13 @@ def offered_to(session_key: str) -> Offered:
     """Which tools a conversation gets."""
     if not serves_owner(session_key):
         return Offered.GUEST
-    return Offered.TASK if kind_of(session_key) is SessionKind.SUBAGENT else Offered.ALL
+    match kind_of(session_key):
+        case SessionKind.SUBAGENT:
+            return Offered.TASK
+        case SessionKind.CRON:
+            return Offered.JOB
+        case _:
+            return Offered.ALL
 
 
 class Agent:
@@ -91,7 +98,7 @@ class Agent:
         self.compaction = Compaction(here.database, here.model, calls, self.ledger, clock=here.clock, settings=flush)
         self.turns = Turns(here.database, here.hub, here.clock, Turn(self._parts(calls)), activity=here.activity, advance=here.advance)
         self.session_tools = SessionTools(here.database, self.turns.ask, self.turns.abort)
-        ports = Ports(JobRunner(self.turns), here.admit, self._job_moved, self._tell_cron, self._noted)
+        ports = Ports(JobRunner(self.turns, self._begin_anew), here.admit, self._job_moved, self._tell_cron, self._noted)
         self.schedule = Schedule(here.database, here.clock, ports, zone=here.config.time_zone)
         self.outbox = Outbox(here.database, here.clock, self._noted)
         self.heartbeats = self._heartbeats()
@@ -271,6 +278,10 @@ class Agent:
 
     def _made_later(self) -> tuple[Tool, ...]:
         return (*self.session_tools.tools(), cron_tool(self.schedule), message_tool(self.outbox, dict))
+
+    async def _begin_anew(self, session_key: str) -> None:
+        now_ms = int(self._here.clock.epoch() * 1000)
+        await self._here.database.write(lambda db: conversations.reset_session(db, session_key, now_ms))
 
     def _job_moved(self) -> None:
         self._here.activity.note(Kind.JOB, self._here.clock.now())

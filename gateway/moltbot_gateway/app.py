@@ -105,7 +105,9 @@ async def _open(gateway: Gateway, ring: KeyRing, runners: list[web.AppRunner]) -
             break
         except StateError as error:
             log.error("the state cannot be opened", reason=str(error))  # noqa: TRY400 - the reason says it all
-            await clock.sleep(OPEN_PAUSE)
+        except Exception:  # a task's boundary: an opening that failed unseen would look like one that takes long
+            log.exception("opening failed")
+        await clock.sleep(OPEN_PAUSE)
     if settings.metrics_port:
         from moltbot_gateway.metrics import metrics_application
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from moltbot_gateway.chat.turns import Turns
 from moltbot_gateway.schedule.heartbeat import HeartbeatFailed
 from moltbot_gateway.schedule.service import RunOutcome, session_key_of
-from moltbot_gateway.store.jobs import Job, RunState
+from moltbot_gateway.store.jobs import Job, RunState, Target
 from moltbot_gateway.store.records import NewRun, RunStatus
 from moltbot_gateway.workspace.files import HEARTBEAT
 from moltbot_protocol.hello import MAIN_SESSION
 
 
 class JobRunner:
-    """Keeps to `schedule.service.Runner`."""
+    """Keeps to `schedule.service.Runner`. `begin_anew` puts what was said in a conversation away."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, turns: Turns, begin_anew: Callable[[str], Awaitable[None]]) -> None:
+        self._turns, self._begin_anew = turns, begin_anew
 
     async def run(self, job: Job, due_ms: int) -> RunOutcome:
-        """The due time is the run's key: the same one never asks twice."""
+        """The due time is the run's key: the same one never asks twice. In a conversation of its own each run begins afresh: a job that
+        runs every ten minutes would else send all its past each time."""
         chosen = {"model": job.model, "thinking": job.thinking}
         options: dict[str, object] = {"job": job.name, **{name: value for name, value in chosen.items() if value}}
         key = session_key_of(job)
+        if job.target is Target.ISOLATED:
+            await self._begin_anew(key)
         ended = await self._turns.ask(NewRun(f"job:{job.id}:{due_ms}", key, job.prompt, options))
         match ended.status:
             case RunStatus.DONE:

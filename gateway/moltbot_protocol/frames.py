@@ -99,8 +99,10 @@ def refuse(request_id: str | None, error: ErrorShape) -> Response:
 
 
 def serialise(frame: Request | Response | Event) -> str:
-    """The text of a frame."""
-    return json.dumps(frame.to_wire(), separators=(",", ":"), ensure_ascii=False)
+    """The text of a frame. Half a surrogate pair, which models and programs may say, has no bytes in UTF-8: a question mark stands for
+    it."""
+    text = json.dumps(frame.to_wire(), separators=(",", ":"), ensure_ascii=False)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def parse_client_frame(data: str) -> Request | Cancel:

@@ -98,3 +98,22 @@ async def test_what_cannot_be_sent_is_refused_in_words_before_anything_is_kept(c
 async def test_a_file_that_is_not_here_is_said_so(stage: Stage) -> None:
     with pytest.raises(CallFailed, match="not here"):
         await stage.client.call("media.get", id="nothing")
+
+
+async def test_earlier_pictures_make_room_when_they_grow_too_many(stage: Stage) -> None:
+    """Providers bound a request, and it stands in memory: what no longer fits is said to have been there."""
+    large = PNG + bytes(3 * 2**20)
+    for number in range(4):
+        await stage.client.say(f"picture {number}", attachments=[attached(f"{number}.png", large + bytes([number]))])
+    content = [block for message in stage.bodies[-1]["messages"] if message["role"] == "user" for block in message["content"]]
+    assert sum(block["type"] == "image" for block in content) == 3
+    assert [block["text"] for block in content if "no longer shown" in block.get("text", "")] == ["[0.png was here and is no longer shown]"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("chat.history", {"sessionKey": MAIN, "cursor": "9" * 30}), ("chat.rewind", {"sessionKey": MAIN, "messageId": "9" * 30})],
+)
+async def test_an_id_that_no_message_can_have_is_the_callers_mistake(method: str, params: dict[str, str], stage: Stage) -> None:
+    with pytest.raises(CallFailed, match="INVALID_REQUEST"):
+        await stage.client.call_with(method, params)

@@ -26,7 +26,7 @@ OFFERED = {
     "a group that is called as a task": (scopes.group_key("telegram", "subagent:1"), Offered.GUEST),
     "a stranger who is called as a job": (scopes.direct_key(DmScope.PER_PEER, Person("slack", "cron"), "cron", ()), Offered.GUEST),
     "what comes by a hook": ("agent:main:hook:mail", Offered.GUEST),
-    "a job's": (scopes.cron_key("brief"), Offered.ALL),
+    "a job's": (scopes.cron_key("brief"), Offered.JOB),
     "a task's": (scopes.subagent_key("1"), Offered.TASK),
 }
 

@@ -115,3 +115,13 @@ async def test_stop_without_anything_to_stop_says_so(stage: Stage) -> None:
     answer = await stage.client.call_with("chat.send", {"sessionKey": MAIN, "message": "stop", "idempotencyKey": "x"})
     assert answer == {"ok": True, "aborted": False, "runIds": []}
     assert await stage.messages() == []
+
+
+async def test_stop_that_is_sent_again_stops_nothing_that_was_begun_since(stage: Stage) -> None:
+    """A client whose connection broke sends what it has no answer to once more."""
+    await stage.client.call("chat.send", sessionKey=MAIN, message="/stop", idempotencyKey="stop-1")
+    stage.fake.script(Plan("The answer.", head_pause=False))
+    run = await stage.client.send("go on")
+    again = await stage.client.call("chat.send", sessionKey=MAIN, message="/stop", idempotencyKey="stop-1")
+    assert (again["aborted"], again["runIds"]) == (False, [])
+    assert (await stage.client.wait_end(run))["state"] == "final"

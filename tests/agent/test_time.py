@@ -126,6 +126,20 @@ async def test_a_job_is_a_turn_of_the_conversation_that_it_names(target: str, fa
         assert "The tea is ready." in str(stage.bodies[-1]["messages"])
 
 
+async def test_each_run_in_a_conversation_of_its_own_begins_afresh(fake: FakeAnthropic, tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with on_stage(fake, tmp_path, clock=clock) as stage:
+        await stage.client.call("cron.add", **_job("isolated"))
+        for number in (1, 2):
+            fake.script(Plan(f"Tea number {number}."))
+            await clock.advance(600)
+            await asked(fake, number)
+            await stage.client.wait_for(lambda event, words=f"Tea number {number}.": words in str(event["payload"]))  # type: ignore[misc]
+        first, second = (body["messages"] for body in stage.bodies[:2])
+        assert len(first) == len(second) == 1
+        assert "Tea number 1." not in str(second)
+
+
 @pytest.mark.parametrize("target", ["main", "isolated"])
 async def test_a_job_at_the_days_limit_fails_in_words_and_asks_nobody(target: str, fake: FakeAnthropic, tmp_path: Path) -> None:
     clock = FakeClock()

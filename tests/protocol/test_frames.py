@@ -116,3 +116,11 @@ def test_half_a_character_is_read_as_a_replacement(half: str) -> None:
     assert isinstance(frame, Request)
     assert frame == Request("1\ufffd", "chat.send", {"message": "a\ufffdb \U0001f600 \\ud83d"})
     serialise(frame).encode()
+
+
+def test_half_a_surrogate_pair_is_sent_as_a_question_mark() -> None:
+    """It is valid JSON, and no UTF-8: sent as it is, it would end the connection."""
+    text = serialise(Event("chat", {"deltaText": "a \ud800 b", "emoji": "\U0001f98a"}))
+    assert text.encode()
+    assert '"a ? b"' in text
+    assert "\U0001f98a" in text

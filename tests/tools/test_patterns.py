@@ -88,3 +88,10 @@ def test_what_allow_always_keeps_of_no_reader_allows_that_command_alone(command:
 def test_a_tool_other_than_exec_is_allowed_by_its_own_name_only() -> None:
     assert find_for("write", "write a", ["exec:*", "*", "write *"]) is None
     assert find_for("process", "process write p1 x", ["process:*", ""]) is None
+
+
+def test_many_stars_cost_no_more_than_the_command_is_long() -> None:
+    """Read as an expression with backtracking this would take longer than the universe has."""
+    pattern = "cp " + "*a " * 12 + "b"
+    assert find_pattern("cp " + "a " * 40_000 + "c", [pattern]) is None
+    assert find_pattern("cp " + "a " * 40_000 + "b", [pattern]) == pattern

@@ -15,9 +15,9 @@ from moltbot_gateway.errors import InvalidRequest
 from moltbot_gateway.store.media import StoredMedia, media_of
 from moltbot_gateway.tools.signatures import media_type_of
 
-# Bytes; and how many in one message.
+# Bytes; and how many in one message. Documents are bounded by what one frame carries (25 MiB of text, base64 included).
 MAX_IMAGE = 5 * 2**20
-MAX_DOCUMENTS = 32 * 2**20
+MAX_DOCUMENTS = 18 * 2**20
 MAX_TEXT_FILE = 200_000
 MAX_ATTACHMENTS = 20
 

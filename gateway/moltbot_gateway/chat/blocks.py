@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from moltbot_gateway.models.base import Block, Media, Text, Thinking, ToolUse
 from moltbot_gateway.store.media import StoredMedia
+from moltbot_gateway.store.records import Message
 
 WireBlock = Mapping[str, object]
 
@@ -66,12 +67,27 @@ def from_wire(content: Sequence[WireBlock], media: Mapping[str, StoredMedia]) ->
 def _media(wire: WireBlock, media: Mapping[str, StoredMedia]) -> Block:
     stored = media.get(str(wire.get("mediaId")))
     if stored is None:
-        return Text(f"[{wire.get('fileName') or 'a file'} was here and is gone]")
+        return Text(f"[{wire.get('fileName') or 'a file'} was here and is no longer shown]")
     return Media(stored.mime_type, stored.base64, stored.name)
 
 
-def media_ids(content: Sequence[WireBlock] | None) -> list[str]:
-    return [str(wire["mediaId"]) for wire in content or () if wire.get("mediaId")]
+# Bytes of earlier pictures and documents that a request carries beside those of the newest message that has any: everything is in base64,
+# providers take 32 MB, and it stands in memory several times.
+MAX_EARLIER_MEDIA = 8 * 2**20
+
+
+def newest_media(messages: Sequence[Message]) -> list[str]:
+    """Ids of what a model is shown, the newest first. In place of an older one stands what it was."""
+    wanted: list[str] = []
+    size = 0
+    for message in reversed(messages):
+        of_message = [wire for wire in message.content or () if wire.get("mediaId")]
+        if wanted:
+            size += sum(number for wire in of_message if isinstance(number := wire.get("bytes"), int))
+            if size > MAX_EARLIER_MEDIA:
+                break
+        wanted += [str(wire["mediaId"]) for wire in of_message]
+    return wanted
 
 
 def text_of(blocks: Sequence[Block]) -> str:

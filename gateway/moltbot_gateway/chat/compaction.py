@@ -122,7 +122,9 @@ class Compaction:
     async def _results(self, uses: Sequence[ToolUse], tools: Mapping[str, Tool], session_key: str, step: int) -> Turn:
         results = []
         for use in uses:
-            done = await self._calls.carry_out(tools, use, ToolCall(use.id, use.name, use.input, session_key, f"flush-{step}"))
+            done = await self._calls.carry_out(
+                tools, use, ToolCall(use.id, use.name, use.input, session_key, f"flush-{step}", private=True)
+            )
             results.append(ToolResult(use.id, (Text(done.outcome.model),), done.outcome.error))
         return Turn("user", tuple(results))
 

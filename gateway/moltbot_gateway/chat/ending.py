@@ -13,7 +13,7 @@ from moltbot_gateway.models.base import Completed, Text
 from moltbot_gateway.models.failure import ErrorKind, ModelFailure
 from moltbot_gateway.store import conversations, runs
 from moltbot_gateway.store.database import Database
-from moltbot_gateway.store.records import Answer, Message, RunStatus, Session
+from moltbot_gateway.store.records import Answer, Connection, Message, RunStatus, Session
 from moltbot_trust.clock import Clock
 from moltbot_trust.logs import get_logger
 
@@ -56,15 +56,21 @@ class Endings:
         detail = self._detail(active, session, completed, seconds) | told | _kept_detail(status)
         answer = Answer(status, text, detail, usage.input + usage.cache_read + usage.cache_write, usage.output, content)
         now_ms = self._now_ms()
-        message = await self._database.write(lambda db: runs.end_run(db, active.run.id, answer, now_ms))
+        is_kept = active.keep is None or (status is RunStatus.DONE and active.keep(text))
+
+        def end(db: Connection) -> Message | None:
+            message = runs.end_run(db, active.run.id, answer, now_ms)
+            if not is_kept:
+                conversations.put_run_aside(db, active.run.id)
+            return message
+
+        message = await self._database.write(end)
         self._advance()
         if failure is not None:
             self._outcomes.failed(failure, seconds)
         elif status is RunStatus.DONE:
             self._outcomes.answered(usage.total, seconds)
-        if active.keep is not None and not (status is RunStatus.DONE and active.keep(text)):
-            await self._database.write(lambda db: conversations.put_run_aside(db, active.run.id))
-        else:
+        if is_kept:
             active.telling.quiet = False
             self._tell(active, state, told, message, _words(active, message, text, state))
         log.info(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from moltbot_gateway.chat.blocks import media_ids
+from moltbot_gateway.chat.blocks import newest_media
 from moltbot_gateway.chat.context import MAX_MESSAGES, build_context
 from moltbot_gateway.models.base import ModelRequest
 from moltbot_gateway.store import conversations, media
@@ -60,7 +60,7 @@ class Requests:
         def read(db: Connection) -> tuple[str, Sequence[Message], Mapping[str, media.StoredMedia]]:
             upto, summary = conversations.get_compaction(db, session) or (0, "")
             messages = conversations.list_messages(db, session, limit=MAX_MESSAGES, after_id=upto)
-            wanted = [media_id for message in messages for media_id in media_ids(message.content)]
+            wanted = newest_media(messages)
             return summary, messages, media.get_many_media(db, wanted) if wanted else {}
 
         summary, messages, found = await self._database.read(read)

@@ -7,7 +7,6 @@ sent. A client that does not read is told the sum of what it missed, or closed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -19,7 +18,10 @@ from moltbot_protocol.errors import CloseCode, FrameError, close_reason
 from moltbot_protocol.events import shutdown
 from moltbot_protocol.frames import Cancel, Event, parse_client_frame, refuse, serialise
 from moltbot_protocol.methods import OPERATOR, Scope, has_scope
+from moltbot_trust.logs import get_logger
 from moltbot_trust.seals import Seal
+
+log = get_logger("moltbot_gateway.connection")
 
 # Bytes of one frame; what hello-ok announces as `maxPayload` (version 4).
 MAX_FRAME = 26_214_400
@@ -111,14 +113,22 @@ class Connection:
         self._outbox.put(serialise(await dispatch(self._gateway, Caller(self._seal, self), request)))
 
     async def _write(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while (text := await self._outbox.take()) is not None:
-                if self._outbox.overflowed:
-                    await self._socket.close(code=CloseCode.POLICY, message=b"slow consumer")
-                    return
-                try:
-                    async with asyncio.timeout(WRITE_PATIENCE):
-                        await self._socket.send_str(text)
-                except TimeoutError:
-                    await self._socket.close(code=CloseCode.POLICY, message=b"slow consumer")
-                    return
+        try:
+            await self._write_on()
+        except ConnectionError:
+            pass  # the client is gone; the reader notices
+        except Exception:  # a task's boundary: a writer that failed unseen would leave a client that waits for ever
+            log.exception("writing failed")
+            await self._socket.close(code=CloseCode.INTERNAL, message=b"writing failed")
+
+    async def _write_on(self) -> None:
+        while (text := await self._outbox.take()) is not None:
+            if self._outbox.overflowed:
+                await self._socket.close(code=CloseCode.POLICY, message=b"slow consumer")
+                return
+            try:
+                async with asyncio.timeout(WRITE_PATIENCE):
+                    await self._socket.send_str(text)
+            except TimeoutError:
+                await self._socket.close(code=CloseCode.POLICY, message=b"slow consumer")
+                return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from moltbot_gateway.chat.wire import message_to_wire, queued_to_wire
 from moltbot_gateway.errors import InvalidRequest
-from moltbot_gateway.methods.context import Context, Handler
+from moltbot_gateway.methods.context import Context, Handler, is_message_id
 from moltbot_gateway.methods.rows import agent_row, command_rows, defaults, model_rows, session_row
 from moltbot_gateway.store import conversations, runs, usage
 from moltbot_gateway.store.records import Connection, RunStatus, Session
@@ -54,7 +54,7 @@ async def read_history(context: Context, key: str) -> History:
     limit = min(context.number("limit", HISTORY_DEFAULT), HISTORY_MAX)
     bytes_left = min(context.number("maxBytes", HISTORY_BYTES), HISTORY_BYTES)
     cursor = context.text("cursor")
-    if cursor and not cursor.isdecimal():
+    if cursor and not is_message_id(cursor):
         raise InvalidRequest("cursor is what the answer before gave as nextCursor")
 
     quiet = context.gateway.turns.quiet_run(key)

@@ -222,7 +222,7 @@ async def _status_text(context: Context, session: Session | None) -> str:
     condition = context.gateway.conditions.get("ModelReady")
     count = 0
     if session is not None:
-        count = len(await context.gateway.database.read(lambda db: conversations.list_messages(db, session, limit=100_000)))
+        count = await context.gateway.database.read(lambda db: conversations.count_messages(db, session))
     lines = [f"Model: `{model_of(context, session)}`", f"Messages in this conversation: {count}"]
     if session is not None:
         lines.append(f"Tokens: {session.input_tokens} in, {session.output_tokens} out")

@@ -40,6 +40,14 @@ class Context:
             raise InvalidRequest(f"unknown agent: {self.text('agentId')[:64]}")
 
 
+# Digits of an id of a message: SQLite's greatest has 19.
+_MAX_ID_DIGITS = 18
+
+
+def is_message_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_ID_DIGITS
+
+
 Handler = Callable[[Context], Awaitable[object]]
 
 

@@ -10,7 +10,7 @@ from moltbot_gateway.chat.attachments import Attached, check_together, read_atta
 from moltbot_gateway.chat.commands import find_command, is_stop
 from moltbot_gateway.errors import InvalidRequest, Unavailable
 from moltbot_gateway.methods.commands import CONTINUE, can_go_on, check_thinking, run_command
-from moltbot_gateway.methods.context import Context, Handler
+from moltbot_gateway.methods.context import Context, Handler, is_message_id
 from moltbot_gateway.store import conversations, media, runs
 from moltbot_gateway.store.records import Connection, NewRun, RunStatus
 
@@ -26,7 +26,9 @@ async def send(context: Context) -> object:
     if not text.strip() and not attached.media and not attached.known:
         raise InvalidRequest("the message is empty")
     if is_stop(text):
-        aborted = await turns.abort(key)
+        # Sent again after a lost connection it must not stop what was begun since.
+        known = await context.gateway.database.write(lambda db: runs.note_key(db, NewRun(run_id, key, text), context.gateway.now_ms()))
+        aborted = [] if known is not None else await turns.abort(key)
         return {"ok": True, "aborted": bool(aborted), "runIds": aborted}
     command = None if context.params.get("suppressCommandInterpretation") else find_command(text)
     if command is not None:
@@ -100,7 +102,7 @@ async def rewind(context: Context) -> object:
     """A message of the person, and all after it, are put aside; returns what it was, to be sent again, perhaps edited."""
     context.agent()
     key = context.session_key()
-    if not context.text("messageId").isdecimal():
+    if not is_message_id(context.text("messageId")):
         raise InvalidRequest("messageId is the id of a message of this conversation")
     message_id = int(context.text("messageId"))
 

@@ -107,10 +107,15 @@ async def patch(context: Context) -> object:
                 served = ", ".join(("label", "model", "thinkingLevel", *SETTINGS))
                 raise InvalidRequest(f"sessions.patch: '{name[:64]}' is not served; {served} are")
     now = context.gateway.now_ms()
-    session = await context.gateway.database.write(lambda db: conversations.patch_session(db, key, changes, now))
-    if changes.get("thinking") not in (None, "off") and not context.gateway.model.thinks(session.model or context.gateway.default_model):
-        await context.gateway.database.write(lambda db: conversations.patch_session(db, key, {"thinking": None}, now))
-        raise InvalidRequest(f"{session.model or context.gateway.default_model} has no thinking levels")
+
+    def write(db: Connection) -> Session:
+        session = conversations.patch_session(db, key, changes, now)
+        model = session.model or context.gateway.default_model
+        if changes.get("thinking") not in (None, "off") and not context.gateway.model.thinks(model):
+            raise InvalidRequest(f"{model} has no thinking levels")  # nothing of the change is kept
+        return session
+
+    session = await context.gateway.database.write(write)
     _changed(context, key, "patch")
     cost = await context.gateway.database.read(lambda db: usage.spent_in(db, key).cost)
     return {"ok": True, "path": "moltbot.sqlite", "key": key, "entry": session_row(context, session, key, cost)}

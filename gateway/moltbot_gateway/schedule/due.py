@@ -135,4 +135,7 @@ def read_time(text: str, zone: str) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise BadSchedule(f"{text[:40]!r} is no time: write 2026-11-24T08:00, or with a zone 2026-11-24T08:00:00+01:00") from error
-    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=find_zone(zone))).timestamp() * 1000)
+    try:
+        return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=find_zone(zone))).timestamp() * 1000)
+    except (OverflowError, ValueError) as error:
+        raise BadSchedule(f"{text[:40]!r} is no time that comes") from error

@@ -89,6 +89,12 @@ def list_messages(db: Connection, session: Session, *, limit: int, after_id: int
     return [_message(row) for row in reversed(rows)]
 
 
+def count_messages(db: Connection, session: Session) -> int:
+    """Of the present conversation, without what was put aside."""
+    sql = "SELECT count(*) FROM messages WHERE session_key = ? AND session_id = ? AND superseded = 0"
+    return int(db.execute(sql, (session.key, session.session_id)).fetchone()[0])
+
+
 def first_message(db: Connection, session: Session) -> Message | None:
     """What the person began the present conversation with."""
     row = db.execute(

@@ -58,6 +58,15 @@ def accept_run(db: Connection, new: NewRun, now_ms: int) -> Run | None:
     return None
 
 
+def note_key(db: Connection, new: NewRun, now_ms: int) -> RunStatus | None:
+    """Keep the key of a message that is carried out and not answered. `None`: it is kept now; else what it was before."""
+    known = accept_run(db, new, now_ms)
+    if known is not None:
+        return known.status
+    db.execute("UPDATE runs SET status = 'done', ended_ms = ? WHERE id = ?", (now_ms, new.id))
+    return None
+
+
 def begin_run(db: Connection, run_id: str, now_ms: int, *, leader: str | None = None) -> tuple[Session, Message] | None:
     """Move the message into the conversation. `leader`: it joins that run, which is on its way. `None`: no longer queued."""
     row = db.execute(f"SELECT {_RUN} FROM runs WHERE id = ? AND status = 'queued'", (run_id,)).fetchone()

@@ -18,13 +18,15 @@ from moltbot_gateway.store.conversations import (
     list_messages,
     patch_session,
 )
-from moltbot_gateway.store.media import StoredMedia, get_many_media, put_media
-from moltbot_gateway.store.records import Connection, NewMessage
+from moltbot_gateway.store.media import StoredMedia, get_media, put_media
+from moltbot_gateway.store.records import Connection, Message, NewMessage
 
 FORMAT = "moltbot-session"
 VERSION = 1
 # Messages in one document: more than any conversation has, and a bound for what a stranger's file makes us do.
 MAX_MESSAGES = 100_000
+# Bytes of pictures and documents in one document, the newest: it goes through one frame of the protocol (25 MiB, in base64).
+MAX_MEDIA = 12 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def export_session(db: Connection, key: str, now_ms: int) -> dict[str, object]:
     if session is None:
         raise InvalidRequest("there is no such conversation")
     messages = list_messages(db, session, limit=MAX_MESSAGES)
-    wanted = [str(block["mediaId"]) for message in messages for block in message.content or () if block.get("mediaId")]
+    media = _newest_media(db, messages)
     upto, summary = get_compaction(db, session) or (0, "")
     summarised = sum(message.id <= upto for message in messages)
     return {
@@ -73,10 +75,23 @@ def export_session(db: Connection, key: str, now_ms: int) -> dict[str, object]:
             }
             for message in messages
         ],
-        "media": [
-            {"id": one.id, "mimeType": one.mime_type, "name": one.name, "data": one.base64} for one in get_many_media(db, wanted).values()
-        ],
+        "media": [{"id": one.id, "mimeType": one.mime_type, "name": one.name, "data": one.base64} for one in media],
     }
+
+
+def _newest_media(db: Connection, messages: Sequence[Message]) -> list[StoredMedia]:
+    """As many as fit; whoever imports the document reads of the others that they were there."""
+    ids = (str(block["mediaId"]) for message in reversed(messages) for block in message.content or () if block.get("mediaId"))
+    kept: list[StoredMedia] = []
+    size = 0
+    for media_id in dict.fromkeys(ids):
+        found = get_media(db, media_id)
+        size += 0 if found is None else len(found.data)
+        if size > MAX_MEDIA:
+            break
+        if found is not None:
+            kept.append(found)
+    return kept
 
 
 def import_session(db: Connection, key: str, document: Document, now_ms: int) -> int:

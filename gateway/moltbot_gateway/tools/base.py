@@ -53,7 +53,7 @@ class ToolCall:
     input: Mapping[str, object]
     session_key: str
     run_id: str
-    private: bool = True
+    private: bool = False
     update: Callable[[str], None] = lambda text: None
 
     def text(self, name: str, default: str = "") -> str:

@@ -28,15 +28,31 @@ def find_pattern(command: str, patterns: Iterable[str]) -> str | None:
     wanted = command.strip()
     simple = _MORE_THAN_ONE_PROGRAM.search(wanted) is None
     for pattern in patterns:
-        if pattern.strip() == wanted or (simple and "*" in pattern and _expression(pattern.strip()).fullmatch(wanted)):
+        if pattern.strip() == wanted or (simple and "*" in pattern and _fits(pattern.strip(), wanted)):
             return pattern
     return None
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    stem, any_arguments = (pattern.removesuffix(" *"), True) if pattern.endswith(" *") else (pattern, False)
-    text = ".*".join(re.escape(part) for part in stem.split("*"))
-    return re.compile(text + (r"(\s.*)?" if any_arguments else ""), re.DOTALL)
+def _fits(pattern: str, command: str) -> bool:
+    """Piece by piece from the left, each as early as it can be: in a time that grows with the command alone, whatever stars there are."""
+    if pattern.endswith(" *") and _fits_whole(pattern.removesuffix(" *"), command):
+        return True
+    return _fits_whole(pattern, command)
+
+
+def _fits_whole(pattern: str, command: str) -> bool:
+    first, *others = pattern.split("*")
+    if not others:
+        return command == first
+    if not command.startswith(first):
+        return False
+    place = len(first)
+    for piece in others[:-1]:
+        found = command.find(piece, place)
+        if found < 0:
+            return False
+        place = found + len(piece)
+    return len(command) - len(others[-1]) >= place and command.endswith(others[-1])
 
 
 def pattern_for(tool: str, command: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from moltbot_gateway.chat.active import Ended
@@ -15,6 +15,7 @@ from moltbot_gateway.store import conversations, usage
 from moltbot_gateway.store.database import Database
 from moltbot_gateway.store.records import Connection, Message, NewRun, RunStatus, Session
 from moltbot_gateway.tools.base import Risk, Tool, ToolCall, ToolOutcome, failed, object_schema
+from moltbot_gateway.tools.untrusted import written_by_others
 from moltbot_gateway.workspace.scopes import serves_owner, subagent_key
 
 MAX_LISTED = 50
@@ -129,9 +130,8 @@ class SessionTools:
         messages = await self._database.read(read)
         if messages is None:
             return failed(f"There is no conversation {key[:128]!r}; sessions_list names them.")
-        return ToolOutcome(
-            "\n".join(f"{message.role}: {message.text[:2000]}" for message in messages if message.text) or "Nothing was said."
-        )
+        said = "\n".join(f"{message.role}: {message.text[:2000]}" for message in messages if message.text) or "Nothing was said."
+        return ToolOutcome(_framed(key, said), said)
 
     async def send(self, call: ToolCall) -> ToolOutcome:
         key = call.text("key")
@@ -147,7 +147,8 @@ class SessionTools:
         new = NewRun(f"send:{call.id}:{uuid.uuid4().hex}", key, call.text("message"), {"announce": call.session_key})
         try:
             async with asyncio.timeout(WAIT):
-                return _outcome(await self._ask(new))
+                outcome = _outcome(await self._ask(new))
+                return replace(outcome, model=_framed(key, outcome.model), person=outcome.person or outcome.model)
         except TimeoutError:
             return failed(f"{key} did not answer within {WAIT / 60:g} minutes; sessions_history shows when it does.")
         finally:
@@ -232,6 +233,11 @@ class SessionTools:
     async def close(self) -> None:
         for task in [*(task.running for task in self._tasks.values()), *self._announcing]:
             task.cancel()
+
+
+def _framed(key: str, text: str) -> str:
+    """What others wrote or may have written is information, also when it comes from one of our own conversations."""
+    return text if serves_owner(key) else written_by_others(f"the conversation {key}", text)
 
 
 def _private() -> ToolOutcome:

@@ -17,11 +17,14 @@ class Offered(StrEnum):
 
     ALL = "all"
     TASK = "task"  # what a conversation began with sessions_spawn gets: it speaks to nobody and begins no others
+    JOB = "job"  # a job's own conversation: the owner's, and nobody is there
     GUEST = "guest"  # others than the owner may write or read there
 
 
 # A task answers whoever began it, so it neither speaks outward nor plans nor begins tasks of its own.
 NOT_IN_TASKS = frozenset({"message", "cron", "sessions_spawn", "sessions_send", "subagents"})
+# What refuses there anyway (memory is for private conversations), and what would let a job plan jobs.
+NOT_IN_JOBS = frozenset({"memory_search", "memory_get", "message", "cron", "sessions_list", "sessions_history", "sessions_send"})
 # Everything else reaches what is the owner's: files hold USER.md and MEMORY.md, and who may neither begin conversations nor plan jobs there
 # cannot have one with more rights do it for them. A list of what is allowed, so that a new tool is not offered by oversight.
 FOR_GUESTS = frozenset({"web_fetch", "web_search", "session_status"})
@@ -53,6 +56,8 @@ def is_offered(name: str, kind: Offered) -> bool:
             return True
         case Offered.TASK:
             return name not in NOT_IN_TASKS
+        case Offered.JOB:
+            return name not in NOT_IN_JOBS
         case Offered.GUEST:
             return name in FOR_GUESTS
 
