@@ -199,3 +199,13 @@ async def test_approval_is_there_after_a_reload_and_goes_when_decided_elsewhere(
     await router.gateway.assistant.resolve(approval, "deny")
     await expect(card).to_have_count(0)
     await expect(visitor.page.locator("[aria-live=polite]").filter(has_text="Denied")).to_have_count(1)
+
+
+async def test_large_argument_is_shown_by_its_beginning(router: FakeRouter, visitor: Visitor) -> None:
+    turn = await begin(router, visitor)
+    await use(router, turn, "write", path="big.txt", content="x" * 400_000)
+    await router.gateway.result(turn, "call-1", "write", "Wrote big.txt")
+    await router.gateway.final(turn, "Done.")
+    card = visitor.page.get_by_test_id("tool")
+    await card.get_by_role("button").first.click()
+    await expect(card.get_by_label("Arguments")).to_contain_text("380000 more characters")

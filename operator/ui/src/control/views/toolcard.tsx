@@ -60,6 +60,13 @@ function diffOf(call: Call): string | undefined {
   return pairs.map(([before, after]) => [...lines(before, "-"), ...lines(after, "+")].join("\n")).join("\n@@\n");
 }
 
+/** Characters of one argument that a card draws, as the gateway bounds results: a whole file that was written would hold the page up. */
+const MOST_SHOWN = 20_000;
+
+function shortened(source: string): string {
+  return source.length <= MOST_SHOWN ? source : `${source.slice(0, MOST_SHOWN)}\n… ${source.length - MOST_SHOWN} more characters`;
+}
+
 function Inside({ call }: { call: Call }) {
   const output = call.status === "running" ? call.partial : call.result || call.partial;
   const isTerminal = call.name === "exec" || call.name === "process";
@@ -72,13 +79,13 @@ function Inside({ call }: { call: Call }) {
         <Terminal call={call} output={output} />
       ) : (
         <>
-          {diff !== undefined && <Diff source={diff} />}
+          {diff !== undefined && <Diff source={shortened(diff)} />}
           {diff === undefined && args.length > 0 && (
             <dl class="tool-args" aria-label="Arguments">
               {args.map(([name, value]) => (
                 <div key={name}>
                   <dt>{name}</dt>
-                  <dd>{typeof value === "string" ? value : JSON.stringify(value, undefined, 1)}</dd>
+                  <dd>{shortened(typeof value === "string" ? value : JSON.stringify(value, undefined, 1))}</dd>
                 </div>
               ))}
             </dl>
