@@ -332,7 +332,7 @@ async def test_the_end_ends_every_process(home: Home) -> None:
     async with home.servers([home.server("good", "a"), home.server("stays", "b")]) as servers:
         await servers.tools()
         assert len(_children()) == 2
-        family = _descendants(os.getpid())
+        family = _family()
         assert len(family) >= 4
     await _until(lambda: not any(_alive(process) for process in family))
 
@@ -340,7 +340,7 @@ async def test_the_end_ends_every_process(home: Home) -> None:
 async def test_a_killed_bridge_takes_its_server_along(home: Home) -> None:
     async with home.servers([home.server("stays")]) as servers:
         await servers.tools()
-        family = _descendants(os.getpid())
+        family = _family()
         for bridge in _children():
             os.kill(bridge, 9)
         await _until(lambda: not any(_alive(process) for process in family))
@@ -432,6 +432,12 @@ def test_names_fit_and_differ(server: str, tool: str, name: str | None) -> None:
 def _children() -> set[int]:
     """Bridges that this process started."""
     return {process for process in _descendants(os.getpid(), deep=False) if "mcp_bridge" in _command(process)}
+
+
+def _family() -> set[int]:
+    """Bridges and all that they started; whatever else this process has (a browser of other tests) is not theirs."""
+    bridges = _children()
+    return bridges.union(*(_descendants(bridge) for bridge in bridges))
 
 
 def _descendants(process: int, *, deep: bool = True) -> set[int]:
