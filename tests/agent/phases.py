@@ -5,6 +5,7 @@ killed.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,9 @@ class Phase:
     agent: Mapping[str, object] = field(default_factory=dict)
 
 
-SLEEP = Call("exec", {"command": "touch started; exec sleep 271.828"})
+# Long, and told from those of a test beside this one.
+SLEEP_SECONDS = f"271.{os.getpid()}"
+SLEEP = Call("exec", {"command": f"touch started; exec sleep {SLEEP_SECONDS}"})
 TOO_LONG = ApiError(400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum")
 
 PHASES: Mapping[str, Phase] = {

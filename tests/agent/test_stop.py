@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.phases import PHASES, SLEEP, asked
+from tests.agent.phases import PHASES, SLEEP, SLEEP_SECONDS, asked
 from tests.agent.stage import Stage, on_stage
 from tests.fakes.anthropic_api import Call, FakeAnthropic, Plan, said_by_person
 from tests.fakes.gateway_client import MAIN, text_of
@@ -48,7 +48,7 @@ async def test_stop_takes_effect_at_once_in_every_phase(phase: str, how: str, fa
         assert (end["state"], end["stopReason"], text_of(end)) == ("aborted", "rpc", wanted.kept)
         await stage.until_idle()
         assert fake.open_streams == 0
-        assert programs("271.828") == []
+        assert programs(SLEEP_SECONDS) == []
         messages = await stage.messages()
         assert (messages[-1]["stopReason"], text_of({"message": messages[-1]})) == ("aborted", wanted.kept)
         stopped = [message for message in messages if message["role"] == "toolResult" and message["isError"]]
@@ -108,7 +108,7 @@ async def test_several_calls_at_once_all_end(stage: Stage) -> None:
     await stage.client.wait_end(run)
     assert len(await stage.results()) == 3
     assert not (stage.workspace / "later.txt").exists()
-    assert programs("271.828") == []
+    assert programs(SLEEP_SECONDS) == []
 
 
 async def test_stop_without_anything_to_stop_says_so(stage: Stage) -> None:
