@@ -133,19 +133,28 @@ def build_approval(device: Object, now: datetime) -> Object:
     return {"spec": {"approved": approved, "request": None}}
 
 
+# A router that writes when a device was last seen changes the object under us; what it asks for stays the same.
+APPROVE_TRIES = 5
+
+
 async def approve_device(place: Place, device: Object) -> None:
-    """Raises CommandError when it asks for nothing, or changed since it was shown."""
-    meta = device["metadata"]
-    if not device["spec"].get("request"):
+    """Raises CommandError when it asks for nothing, or asks for something else than what was shown."""
+    name, shown = device["metadata"]["name"], device["spec"].get("request")
+    if not shown:
         words = "is approved already" if device["spec"].get("approved") else "asks for nothing any more; open the page on it again"
-        raise CommandError(f"{meta['name']} {words}")
-    patch = build_approval(device, datetime.now(UTC))
-    try:
-        await place.kube.patch(
-            MOLTBOT_DEVICES, meta["name"], place.namespace, patch, field_manager=MANAGER, resource_version=meta["resourceVersion"]
-        )
-    except Conflict as error:
-        raise CommandError(f"{meta['name']} changed since it was read; look again with `moltbot devices list`") from error
+        raise CommandError(f"{name} {words}")
+    for _ in range(APPROVE_TRIES):
+        patch, version = build_approval(device, datetime.now(UTC)), device["metadata"]["resourceVersion"]
+        try:
+            await place.kube.patch(MOLTBOT_DEVICES, name, place.namespace, patch, field_manager=MANAGER, resource_version=version)
+        except Conflict:
+            found = await place.kube.get(MOLTBOT_DEVICES, name, place.namespace)
+            if found is None or found["spec"].get("request") != shown:
+                break
+            device = found
+        else:
+            return
+    raise CommandError(f"{name} changed since it was read; look again with `moltbot devices list`")
 
 
 async def remove_device(place: Place, device: Object) -> None:
