@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,6 +91,26 @@ async def test_devices_are_listed_approved_and_removed(terminal: Terminal) -> No
     assert "is approved already" in error
     await terminal.done("devices", "remove", device)
     assert terminal.store.list(DEVICES) == []
+
+
+async def test_an_approval_goes_on_when_only_what_was_last_seen_changed(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A router writes that while a person decides; what a device asks for must be what was shown."""
+    make_moltbot(terminal.store)
+    device = make_device(terminal.store)
+    name = f"ada-{device}"
+    shown = copy.deepcopy(terminal.store.get(DEVICES, name, "default"))
+
+    async def as_it_was(place: object, moltbot: str | None) -> list[Any]:
+        return [copy.deepcopy(shown)]
+
+    monkeypatch.setattr("moltbot_cli.moltbots.list_devices", as_it_was)
+    terminal.store.patch_status(DEVICES, name, "default", {"lastSeen": "2026-11-24T08:00:00Z"})
+    code, _, error = await terminal.run("devices", "approve", device[:8])
+    assert (code, error.count("changed since")) == (0, 0)
+    assert "approved" in terminal.store.get(DEVICES, name, "default")["spec"]
+    code, _, error = await terminal.run("devices", "approve", device[:8])
+    assert code == 1
+    assert "changed since it was read" in error
 
 
 async def test_approve_all_takes_those_that_wait(terminal: Terminal) -> None:
